@@ -1,0 +1,1 @@
+"""The kopf operator that turns a ChatbotDeployment into hardened, scaled chat pods."""

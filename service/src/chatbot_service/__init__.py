@@ -1,0 +1,1 @@
+"""The stateless Starlette chat service in front of the Anthropic API."""

@@ -1,0 +1,1 @@
+"""A faithful fake of the Anthropic API with faults on demand."""

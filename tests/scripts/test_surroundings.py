@@ -1,0 +1,78 @@
+"""What a newcomer's machine may lack ends in one clear line and a non-zero exit."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*argv: str, path: str | None = None, user: int | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | ({"PATH": path} if path else {})
+    return subprocess.run(argv, cwd=cwd, env=environment, user=user, capture_output=True, text=True, timeout=60, check=False)
+
+
+def executable(folder: Path, name: str, script: str) -> None:
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def test_setup_without_python_names_the_package() -> None:
+    result = run("scripts/setup.sh", "python-that-is-not-there")
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "apt-get install python3-venv" in result.stderr
+
+
+def test_setup_refuses_an_old_python(tmp_path: Path) -> None:
+    executable(tmp_path, "python3.9", 'case "$1" in --version) echo Python 3.9.2;; *) exit 1;; esac')
+
+    result = run("scripts/setup.sh", str(tmp_path / "python3.9"))
+
+    assert result.returncode == 1
+    assert "Python 3.9.2 is too old: Python 3.11 or newer" in result.stderr
+
+
+def test_setup_without_a_package_index_says_so(tmp_path: Path) -> None:
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    executable(tmp_path, "python", f'[ "$1" = -m ] && {{ mkdir -p .venv/bin; cp {tmp_path}/no-index .venv/bin/python; }}; exit 0')
+    executable(tmp_path, "no-index", "exit 1")
+
+    result = run("scripts/setup.sh", str(tmp_path / "python"), cwd=tmp_path)
+
+    assert result.returncode == 1
+    assert "the Python package index must be reachable" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_missing_debian_packages_without_root_are_one_line_to_run(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(0o755)
+    executable(tmp_path, "dpkg-query", "exit 1")
+
+    result = run(shutil.which("bash") or "bash", "scripts/packages.sh", path=f"{tmp_path}:{os.environ['PATH']}", user=65534)
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "run: sudo apt-get install --no-install-recommends buildah" in result.stderr
+
+
+def test_a_failed_step_keeps_the_exit_status_and_says_how_long_it_took() -> None:
+    result = run("scripts/step.sh", "a headline", "sh", "-c", "exit 7")
+
+    assert result.returncode == 7
+    assert "==> a headline: failed after" in result.stderr
+
+
+def test_help_lists_every_verb() -> None:
+    listed = {line.split()[1] for line in run("make", "help").stdout.splitlines()}
+
+    build = {"setup", "images", "base-image", "generate", "fmt"}
+    assert listed >= build | {"help", "check", "test", "demo", "demo-down", "cluster", "cluster-down", "bench", "soak"}

@@ -1,0 +1,95 @@
+"""The Anthropic simulator for every test that needs an upstream: the real command, as a process of its own, on a free port.
+
+`start_simulator()` gives a test its own one; the fixture `simulator` lends the session's, without faults and with its counts at zero.
+"""
+
+import contextlib
+import json
+import re
+import select
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("anthropic-simulator")
+START_SECONDS = 20.0
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A running simulator: where it listens, what it is told to do, what it has seen."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def behave(self, **faults: object) -> None:
+        """Replace every fault by `faults`, keys as in PUT /_simulator/behaviour; none at all resets."""
+        self._call("PUT", "/_simulator/behaviour", json.dumps(faults).encode())
+
+    def requests(self) -> dict[str, Any]:
+        """Return {total, by_path, by_status, open, cancelled}; the simulator's own control requests are not counted."""
+        return self._call("GET", "/_simulator/requests")
+
+    def forget(self) -> None:
+        """Set the counts to zero."""
+        self._call("DELETE", "/_simulator/requests")
+
+    def wait_until(self, condition: Callable[[dict[str, Any]], bool], *, seconds: float = 5.0) -> dict[str, Any]:
+        """Return the counts as soon as they meet `condition`; fails with the last ones after `seconds`."""
+        end = time.monotonic() + seconds
+        while not condition(counts := self.requests()):
+            if time.monotonic() > end:
+                pytest.fail(f"the simulator's counts did not get there in {seconds} s: {counts}")
+            time.sleep(0.01)
+        return counts
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(self.url + path, data=body, method=method, headers={"content-type": "application/json"})
+        with _direct.open(request, timeout=10) as response:
+            answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+@contextlib.contextmanager
+def start_simulator(*arguments: str) -> Iterator[Simulator]:
+    """Run `anthropic-simulator --port 0` until the block ends; SIGTERM must end it with exit code 0."""
+    with subprocess.Popen([COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Simulator(url=_started_url(process), process=process)
+            process.terminate()
+            code = process.wait(timeout=10)
+        finally:
+            process.kill()
+    assert code in (0, -9), f"the simulator ended with exit code {code}"
+
+
+def _started_url(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline() if readable else ""
+    found = re.search(r"http://\S+", line)
+    assert found is not None, f"no start line from {COMMAND} within {START_SECONDS} s: {line!r}"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def _session_simulator() -> Iterator[Simulator]:
+    with start_simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(_session_simulator: Simulator) -> Simulator:
+    """The session's simulator with no fault set, no request open and every count at zero."""
+    _session_simulator.behave()
+    _session_simulator.wait_until(lambda counts: counts["open"] == 0)
+    _session_simulator.forget()
+    return _session_simulator

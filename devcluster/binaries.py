@@ -1,0 +1,162 @@
+"""Builds the devcluster's programs from their Go modules, once: `<cache>/<name>-<version>/<name>`.
+
+Safe against interruption (a binary appears whole or not at all) and against a second builder (one lock). Downloads through Go's own
+module proxy settings only.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster import versions
+from devcluster.errors import BinaryMissing
+from devcluster.progress import say
+from devcluster.state import cache_folder, lock
+
+TOOLS = Path(__file__).parent / "tools"
+STILL_BUILDING_SECONDS = 30.0
+UNREACHABLE = re.compile(
+    r"dial tcp|proxyconnect|no such host|connection re(fused|set)|i/o timeout|TLS handshake|x509:|network is unreachable|"
+    r"module lookup disabled|(502|503|504) "
+)
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A program: the tools module that pins it, its package there, and what the linker writes into it."""
+
+    name: str
+    version: str
+    module: str
+    package: str
+    stamps: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the built program is kept."""
+        return cache_folder() / f"{self.name}-{self.version}" / self.name
+
+    def command(self, output: Path) -> list[str]:
+        """Return the `go build` that makes it, to run in the folder of its tools module."""
+        stamps = "".join(f" -X {stamp}" for stamp in self.stamps)
+        return ["go", "build", "-mod=readonly", "-buildvcs=false", f"-ldflags=-s -w{stamps}", f"-o={output}", self.package]
+
+
+def kubernetes(name: str) -> Binary:
+    """Describe a program of Kubernetes, stamped with its version."""
+    major, minor, _ = versions.KUBERNETES.split(".")
+    stamped = {"gitVersion": f"v{versions.KUBERNETES}", "gitMajor": major, "gitMinor": minor}
+    stamps = tuple(f"k8s.io/component-base/version.{variable}={value}" for variable, value in stamped.items())
+    return Binary(name, versions.KUBERNETES, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", stamps)
+
+
+# In the order in which a cluster needs them.
+BINARIES: Mapping[str, Binary] = {
+    binary.name: binary
+    for binary in (
+        kubernetes("kube-apiserver"),
+        kubernetes("kubectl"),
+        kubernetes("kube-controller-manager"),
+        Binary("etcd", versions.ETCD, "etcd", "go.etcd.io/etcd/server/v3"),
+        kubernetes("kube-scheduler"),
+        kubernetes("kubelet"),
+        kubernetes("kube-proxy"),
+        Binary("pause", versions.PAUSE, "extras", "./pause"),
+        Binary("coredns", versions.COREDNS, "extras", "./coredns"),
+        Binary("helm", versions.HELM, "extras", "helm.sh/helm/v4/cmd/helm"),
+    )
+}
+CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")
+
+
+def binary(name: str) -> Path:
+    """Return the path of a program, building it first when it is missing."""
+    build([name])
+    return BINARIES[name].path
+
+
+def build(names: Iterable[str] = tuple(BINARIES)) -> None:
+    """Build the programs that are missing, one after the other; raise BinaryMissing when one cannot be built."""
+    wanted = list(names)
+    if unknown := sorted(set(wanted) - BINARIES.keys()):
+        raise BinaryMissing(f"unknown program {', '.join(unknown)}: one of {', '.join(BINARIES)}")
+    if not missing(wanted):
+        return
+    require_go()
+    with lock(cache_folder()):
+        todo = missing(wanted)
+        for position, program in enumerate(todo, start=1):
+            compile_program(program, label=f"{program.name} {program.version} ({position} of {len(todo)})")
+
+
+def missing(names: Iterable[str]) -> list[Binary]:
+    """List the programs of these names that are not in the cache."""
+    return [BINARIES[name] for name in names if not BINARIES[name].path.exists()]
+
+
+def compile_program(program: Binary, *, label: str) -> None:
+    """Compile one program beside its place and move it there once it is whole."""
+    for interrupted in program.path.parent.glob(".building-*"):
+        shutil.rmtree(interrupted)
+    program.path.parent.mkdir(parents=True, exist_ok=True)
+    say(f"building {label} …")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=program.path.parent) as folder:
+        output, log = Path(folder) / program.name, Path(folder) / "log"
+        environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}
+        with log.open("wb") as messages:
+            process = subprocess.Popen(
+                program.command(output), cwd=TOOLS / program.module, env=environment, stdout=messages, stderr=messages
+            )
+            wait_for_compiler(process, label=label)
+        if process.returncode:
+            raise BinaryMissing(explain_failure(label, log.read_text(errors="replace")))
+        output.replace(program.path)
+    say(f"built {label} in {time.monotonic() - started:.0f} s")
+
+
+def wait_for_compiler(process: subprocess.Popen[bytes], *, label: str) -> None:
+    """Wait for the compiler, saying now and then that it is still at work; end it when we are interrupted."""
+    started = time.monotonic()
+    try:
+        while process.returncode is None:
+            try:
+                process.wait(timeout=STILL_BUILDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"building {label}, {time.monotonic() - started:.0f} s so far …")
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
+def explain_failure(label: str, log: str) -> str:
+    """Return one line that says why Go did not build a program, from what it printed."""
+    lines = [line for line in log.splitlines() if line.strip() and not line.startswith("go: downloading")]
+    if fetching := next((line for line in lines if UNREACHABLE.search(line)), None):
+        return f"cannot build {label}: Go cannot fetch its modules, check the network and GOPROXY: {fetching.strip()}"
+    return f"cannot build {label}: {' | '.join(line.strip() for line in lines[-3:]) or 'the compiler was killed (out of memory?)'}"
+
+
+def require_go() -> None:
+    """Raise BinaryMissing unless there is a Go that compiles the programs, or that fetches one that does."""
+    remedy = f"install Go {versions.GO} or newer (or {versions.GO_FETCHING} with GOTOOLCHAIN=auto, which fetches it)"
+    if shutil.which("go") is None:
+        raise BinaryMissing(f"the devcluster's programs are built from source, but there is no go on PATH: {remedy}")
+    answer = subprocess.run(["go", "env", "GOVERSION", "GOTOOLCHAIN"], check=True, capture_output=True, text=True, cwd="/").stdout
+    version, _, toolchain = answer.strip().partition("\n")
+    fetches = toolchain.strip() != "local" and at_least(version, versions.GO_FETCHING)
+    if not at_least(version, versions.GO) and not fetches:
+        raise BinaryMissing(f"{version or 'this go'} is too old for Kubernetes {versions.KUBERNETES}: {remedy}")
+
+
+def at_least(version: str, wanted: str) -> bool:
+    """Compare Go versions such as `go1.26.8` by major and minor number."""
+    found = re.match(r"go(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) >= tuple(map(int, wanted.split(".")))

@@ -1,0 +1,23 @@
+"""The errors that a person sees as one line.
+
+DevclusterError
+├── BinaryMissing      a program cannot be built: no Go, no network, a compile error
+├── PortTaken          somebody else listens on a port that the devcluster needs
+└── PrivilegeMissing   the devcluster needs root
+"""
+
+
+class DevclusterError(Exception):
+    """Something stands in the way; the message says what and what to do."""
+
+
+class BinaryMissing(DevclusterError):
+    """A program cannot be built."""
+
+
+class PortTaken(DevclusterError):
+    """Somebody else listens on a port that the devcluster needs."""
+
+
+class PrivilegeMissing(DevclusterError):
+    """The devcluster needs root."""

@@ -1,0 +1,36 @@
+"""Where a devcluster keeps its state, and the one lock that keeps two commands from changing it at once."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devcluster.progress import say
+
+
+def state_folder() -> Path:
+    """Return the folder of this machine's devcluster (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "chatbot-devcluster"
+
+
+def cache_folder() -> Path:
+    """Return the folder of the built binaries."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatbot-devcluster"
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; wait for it, saying so, while another process holds it. The kernel frees it when its holder dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            say(f"waiting for process {file.read().strip() or '?'}, which works on {folder}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

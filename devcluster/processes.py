@@ -1,6 +1,6 @@
 """Plain processes under a state folder: started detached, found again by pid and start time, stopped by pidfd, logged to a file.
 
-`<state>/run/<name>` is written by the process itself before it becomes the program, so a crash of the starter loses nobody; it holds the
+`<state>/processes/<name>` is written by the process itself before it becomes the program, so a crash of the starter loses nobody; it holds the
 boot id and the kernel's `stat` line, so a recycled pid is never taken for ours and never killed. Knows nothing about clusters.
 """
 
@@ -97,7 +97,7 @@ def pid(state: Path, name: str) -> int | None:
 
 def names(state: Path) -> list[str]:
     """List the recorded processes, dead ones too, in the order in which they were started."""
-    identities = {path.name: recorded(state, path.name) for path in (state / "run").glob("*") if path.suffix != ".new"}
+    identities = {path.name: recorded(state, path.name) for path in (state / "processes").glob("*") if path.suffix != ".new"}
     return sorted(identities, key=lambda name: (identity.start_tick if (identity := identities[name]) else 0, name))
 
 
@@ -143,7 +143,7 @@ def log_tail(state: Path, name: str) -> str:
 
 def record(state: Path, name: str) -> Path:
     """Return the file that says which process has this name."""
-    return state / "run" / name
+    return state / "processes" / name
 
 
 def recorded(state: Path, name: str) -> Identity | None:

@@ -1,7 +1,7 @@
 """Plain processes under a state folder: started detached, found again by pid and start time, stopped by pidfd, logged to a file.
 
-`<state>/processes/<name>` is written by the process itself before it becomes the program, so a crash of the starter loses nobody; it holds the
-boot id and the kernel's `stat` line, so a recycled pid is never taken for ours and never killed. Knows nothing about clusters.
+`<state>/processes/<name>` is written by the process itself before it becomes the program, so a crash of the starter loses nobody; it
+holds the boot id and the kernel's `stat` line, so a recycled pid is never taken for ours and never killed. Knows nothing about clusters.
 """
 
 import contextlib

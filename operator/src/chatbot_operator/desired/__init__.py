@@ -1,0 +1,28 @@
+"""The children of a resource as complete manifests: a pure function of the resource, the settings and the number of pods.
+
+Nothing here depends on what is live, on the clock or on the operator's own version, so a restart of the operator changes nothing.
+"""
+
+from chatbot_operator.desired.availability import build_pod_disruption_budget
+from chatbot_operator.desired.configuration import build_prompt_config_map, build_service_account
+from chatbot_operator.desired.deployment import build_deployment
+from chatbot_operator.desired.networking import build_network_policy, build_service
+from chatbot_operator.desired.ownership import seal
+from chatbot_operator.resource import ChatbotDeployment, Manifest
+from chatbot_operator.settings import Settings
+
+CHILD_KINDS = ("ServiceAccount", "ConfigMap", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget")
+"""Every kind that a child can have; what is live of these and not desired is pruned."""
+
+
+def desired_state(resource: ChatbotDeployment, settings: Settings, replicas: int) -> tuple[Manifest, ...]:
+    """Return every child in the order of application: what the pods need comes before the Deployment."""
+    children = (
+        build_service_account(resource),
+        build_prompt_config_map(resource),
+        build_service(resource),
+        build_network_policy(resource, settings),
+        build_deployment(resource, settings, replicas),
+        build_pod_disruption_budget(resource, replicas),
+    )
+    return tuple(seal(child) for child in children if child is not None)

@@ -54,10 +54,10 @@ cluster-down: setup ## stop and remove the devcluster
 	@$(BIN)/python -m devcluster down
 
 demo: setup packages ## from nothing to a chatting cluster
-	@$(BIN)/python scripts/demo.py up
+	@$(BIN)/python -m scripts.demo up
 
 demo-down: setup ## remove the demo and the devcluster
-	@$(BIN)/python scripts/demo.py down
+	@$(BIN)/python -m scripts.demo down
 
 generate: setup ## write every generated file anew (CRD, chart copy)
 	@$(BIN)/python scripts/generate.py

@@ -50,11 +50,13 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
-def _quantity(pattern: str) -> WithJsonSchema:
+def _quantity(pattern: str, *, maximum: int) -> WithJsonSchema:
+    """Return the schema of a quantity; `maximum` bounds one that is written as a bare integer, like `pattern` one that is text."""
     return WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
             "pattern": pattern,
+            "maximum": maximum,
             "maxLength": 20,
             **rules(("quantity(string(self)).sign() > 0", "must be more than zero")),
         }
@@ -63,8 +65,8 @@ def _quantity(pattern: str) -> WithJsonSchema:
 
 # 12 characters keep any sum of hours within what Go's and CEL's int64 of nanoseconds can hold.
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=12)]
-CpuQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_CPU_PATTERN), _quantity(_CPU_PATTERN)]
-MemoryQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_MEMORY_PATTERN), _quantity(_MEMORY_PATTERN)]
+CpuQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_CPU_PATTERN), _quantity(_CPU_PATTERN, maximum=10**6 - 1)]
+MemoryQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_MEMORY_PATTERN), _quantity(_MEMORY_PATTERN, maximum=10**15 - 1)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT_NAME_PATTERN)]
 DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
@@ -139,7 +141,7 @@ class UpstreamSpec(Model):
         examples=["https://gateway.example.com/anthropic"],
         json_schema_extra=rules(
             (
-                rf"self.matches(r'^https?://(\[[0-9A-Fa-f:.]+\]|{_DNS_LABEL}(\.{_DNS_LABEL})*\.?){_PORT}(/[-A-Za-z0-9._~/]*)?$')",
+                rf"self.matches(r'^https?://(\[[0-9A-Fa-f:.]+\]|{_DNS_LABEL}(\.{_DNS_LABEL})*){_PORT}(/[-A-Za-z0-9._~/]*)?$')",
                 "must be http(s)://host[:port][/path] without user name, password, query or fragment",
             ),
             (

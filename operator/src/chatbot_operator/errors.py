@@ -5,6 +5,7 @@
     ├── SpecInvalid             a ChatbotDeployment that the models refuse
     ├── SchemaUnsupported       a model that a structural schema cannot express
     ├── ReportInvalid           a pod's report that cannot be trusted or read
+    ├── LeadershipLost          another process may be the leader now: nothing is written
     └── ClusterError            the API server said no, or nothing
         ├── ObjectNotFound      404
         ├── ObjectConflict      409
@@ -35,6 +36,10 @@ class SchemaUnsupported(OperatorError):
 
 class ReportInvalid(OperatorError):
     """A pod answered with something that is not a report of a known version."""
+
+
+class LeadershipLost(OperatorError):
+    """The Lease was not renewed in time: another process may be the leader."""
 
 
 class ClusterError(OperatorError):

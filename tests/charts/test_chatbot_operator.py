@@ -1,0 +1,133 @@
+"""The operator's chart as Helm renders it: what it grants, how its pod is confined, and that it is what the models say."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from devcluster.binaries import binary
+from scripts.generate import stale_files
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "chatbot-operator"
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+
+pytestmark = pytest.mark.api  # Helm is built with the cluster's programs
+
+
+@pytest.fixture(scope="module")
+def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
+    program = binary("helm")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def render(helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    def rendered(*options: str) -> list[Manifest]:
+        done = helm("template", "chatbot-operator", str(CHART), "--namespace=chatbot-system", *options)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return rendered
+
+
+def one(manifests: list[Manifest], kind: str) -> Manifest:
+    found = [manifest for manifest in manifests if manifest["kind"] == kind]
+    assert len(found) == 1, f"{len(found)} of kind {kind}"
+    return found[0]
+
+
+def test_generated_files_are_current() -> None:
+    assert stale_files() == []
+
+
+def test_chart_passes_helm_lint(helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = helm("lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_definition_is_the_generated_one_and_survives_an_uninstall(render: Render) -> None:
+    definition = one(render(), "CustomResourceDefinition")
+
+    annotations = definition["metadata"].pop("annotations")
+    assert annotations == {"helm.sh/resource-policy": "keep"}
+    assert definition == yaml.safe_load((ROOT / "crds" / "chatbotdeployments.chatbot.dev.yaml").read_text())
+
+
+def test_definition_can_be_left_out(render: Render) -> None:
+    kinds = {manifest["kind"] for manifest in render("--set=crds.install=false")}
+
+    assert "CustomResourceDefinition" not in kinds
+    assert "Deployment" in kinds
+
+
+def test_no_role_reads_secrets_or_uses_wildcards(render: Render) -> None:
+    rules = [rule for manifest in render() if manifest["kind"] in {"Role", "ClusterRole"} for rule in manifest["rules"]]
+
+    assert rules
+    for rule in rules:
+        words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        assert not words & {"*", "secrets"}, rule
+
+
+def test_lease_of_the_role_is_the_lease_of_the_operator(render: Render) -> None:
+    manifests = render("--name-template=other")
+
+    environment = {entry["name"]: entry.get("value") for entry in container(manifests)["env"]}
+    named = [name for rule in one(manifests, "Role")["rules"] for name in rule.get("resourceNames", ())]
+    assert named == [environment["OPERATOR_LEASE_NAME"]] == ["other-chatbot-operator"]
+
+
+def test_pod_meets_the_restricted_pod_security_standard(render: Render) -> None:
+    pod = one(render(), "Deployment")["spec"]["template"]["spec"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for part in pod["containers"]:
+        assert part["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_images_carry_the_version_unless_a_tag_is_given(render: Render) -> None:
+    version = (ROOT / "VERSION").read_text().strip()
+    options = ("--set=image.repository=registry.example.com/operator", "--set=serviceImage.tag=1.2.3")
+
+    assert container(render())["image"] == f"chatbot-operator:{version}"
+    assert container(render(*options))["image"] == f"registry.example.com/operator:{version}"
+    assert {"name": "OPERATOR_SERVICE_IMAGE", "value": "general-purpose-chatbot:1.2.3"} in container(render(*options))["env"]
+
+
+def test_zero_replicas_are_rendered(render: Render) -> None:
+    assert one(render("--set=replicaCount=0"), "Deployment")["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--set=replicaCounts=2", "replicaCounts"),
+        ("--set=logLevel=chatty", "logLevel"),
+        ("--set=image.repository=", "repository"),
+        ("--set=image.pullPolicy=Sometimes", "pullPolicy"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(helm: Callable[..., subprocess.CompletedProcess[str]], option: str, named: str) -> None:
+    done = helm("template", "chatbot-operator", str(CHART), option)
+
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def container(manifests: list[Manifest]) -> Manifest:
+    part: Manifest = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return part

@@ -1,6 +1,6 @@
 """Builds the devcluster's programs from their Go modules, once: `<cache>/<name>-<version>/<name>`.
 
-Safe against interruption (a binary appears whole or not at all) and against a second builder (one lock). Downloads through Go's own
+Safe against interruption (a binary appears whole or not at all) and against a second builder (a lock each). Downloads through Go's own
 module proxy settings only.
 """
 
@@ -89,10 +89,11 @@ def build(names: Iterable[str] = tuple(BINARIES)) -> None:
     if not missing(wanted):
         return
     require_go()
-    with lock(cache_folder()):
-        todo = missing(wanted)
-        for position, program in enumerate(todo, start=1):
-            compile_program(program, label=f"{program.name} {program.version} ({position} of {len(todo)})")
+    todo = missing(wanted)
+    for position, program in enumerate(todo, start=1):
+        with lock(program.path.parent):
+            if not program.path.exists():  # else another builder made it while we waited
+                compile_program(program, label=f"{program.name} {program.version} ({position} of {len(todo)})")
 
 
 def missing(names: Iterable[str]) -> list[Binary]:
@@ -104,7 +105,6 @@ def compile_program(program: Binary, *, label: str) -> None:
     """Compile one program beside its place and move it there once it is whole."""
     for interrupted in program.path.parent.glob(".building-*"):
         shutil.rmtree(interrupted)
-    program.path.parent.mkdir(parents=True, exist_ok=True)
     say(f"building {label} …")
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=".building-", dir=program.path.parent) as folder:

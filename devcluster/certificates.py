@@ -7,7 +7,6 @@ changes nothing. Private keys and kubeconfigs are readable by their owner only.
 import base64
 import datetime as dt
 import ipaddress
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,20 @@ CONTEXT = "chatbot-devcluster"
 LIFETIME = dt.timedelta(days=365)
 RENEWED_BEFORE_END = dt.timedelta(days=30)
 CLOCK_SKEW = dt.timedelta(minutes=5)
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: {name}
+  cluster: {{server: "{server}", certificate-authority-data: {authority}}}
+users:
+- name: {name}
+  user: {{client-certificate-data: {certificate}, client-key-data: {key}}}
+contexts:
+- name: {name}
+  context: {{cluster: {name}, user: {name}}}
+current-context: {name}
+"""
 
 
 @dataclass(frozen=True)
@@ -69,17 +82,13 @@ class Authority:
     def kubeconfig(self, path: Path, *, server: str, pair: KeyPair) -> Path:
         """Write a kubeconfig that carries its certificates, so it works from anywhere, and return its path."""
         encoded = {file: base64.b64encode(file.read_bytes()).decode() for file in (self.certificate, pair.certificate, pair.key)}
-        cluster = {"server": server, "certificate-authority-data": encoded[self.certificate]}
-        user = {"client-certificate-data": encoded[pair.certificate], "client-key-data": encoded[pair.key]}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": CONTEXT, "cluster": cluster}],
-            "users": [{"name": CONTEXT, "user": user}],
-            "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT}}],
-            "current-context": CONTEXT,
-        }
-        content = json.dumps(document, indent=1).encode()
+        content = KUBECONFIG.format(
+            name=CONTEXT,
+            server=server,
+            authority=encoded[self.certificate],
+            certificate=encoded[pair.certificate],
+            key=encoded[pair.key],
+        ).encode()
         if not path.exists() or path.read_bytes() != content:
             write_private(path, content)
         return path

@@ -2,8 +2,10 @@
 
 DevclusterError
 ├── BinaryMissing      a program cannot be built: no Go, no network, a compile error
+├── KubectlFailed      kubectl answered with an error (controlplane.py)
 ├── PortTaken          somebody else listens on a port that the devcluster needs
-└── PrivilegeMissing   the devcluster needs root
+├── PrivilegeMissing   the devcluster needs root
+└── ProcessFailed      a process did not start or did not get ready (processes.py)
 """
 
 

@@ -9,10 +9,13 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from devcluster.errors import DevclusterError
 
 LAUNCHER = 'cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.new" && mv "$0.new" "$0" && exec "$@"'
 LAUNCH_SECONDS = 10.0
@@ -21,7 +24,7 @@ POLL_SECONDS = 0.05
 LOG_TAIL_BYTES = 2000
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(DevclusterError):
     """A process did not start, ended before it was ready, or did not get ready in time; the message ends with its log."""
 
 
@@ -82,6 +85,20 @@ def stop_all(state: Path, *, grace_seconds: float = 10.0) -> None:
     """End every process recorded under the state folder, the youngest first."""
     for name in reversed(names(state)):
         stop(state, name, grace_seconds=grace_seconds)
+
+
+@contextlib.contextmanager
+def ended_with_caller(state: Path) -> Iterator[None]:
+    """End every process of the state folder when the block ends, also if the calling process is killed in it.
+
+    A keeper (this module run as a program) waits for the end of its input: the kernel closes the pipe, however the caller ends.
+    """
+    keeper = [sys.executable, "-m", __spec__.name, str(state.absolute())]
+    with subprocess.Popen(keeper, stdin=subprocess.PIPE, cwd=Path(__file__).parent.parent, start_new_session=True):
+        try:
+            yield
+        finally:
+            stop_all(state, grace_seconds=0)
 
 
 def running(state: Path, name: str) -> bool:
@@ -199,3 +216,8 @@ def command_line(state: Path, name: str) -> list[str]:
         return Path(f"/proc/{identity.pid if identity else 0}/cmdline").read_text().split("\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    stop_all(Path(sys.argv[1]), grace_seconds=0)

@@ -26,19 +26,30 @@ def environment() -> dict[str, str]:
 
 
 def run(argv: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[str, str] | None = None, timeout_seconds: float = 600) -> str:
-    """Return the standard output of `argv`; raises Failed with the last line of its standard error."""
-    name = Path(argv[0]).name
+    """Return the standard output of `argv`; raises Failed with its standard error as one line."""
+    name = _spoken(argv)
     try:
         done = subprocess.run(  # noqa: S603 - argv is ours
             argv, input=stdin, env=env or environment(), cwd=ROOT, capture_output=True, text=True, timeout=timeout_seconds, check=False
         )
     except FileNotFoundError as error:
-        raise Failed(f"{name} is not there: {error.filename}") from error
+        raise Failed(f"{name}: {error.filename} is not there") from error
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{name} {argv[1]} did not end within {timeout_seconds:.0f} s") from error
+        raise Failed(f"{name} did not end within {timeout_seconds:.0f} s") from error
     if done.returncode:
-        raise Failed(f"{name} {argv[1]}: {last_line(done.stderr) or last_line(done.stdout) or f'exit code {done.returncode}'}")
+        raise Failed(f"{name}: {one_line(done.stderr) or one_line(done.stdout) or f'exit code {done.returncode}'}")
     return done.stdout
+
+
+def _spoken(argv: Sequence[str | Path]) -> str:
+    """Return how a person would call the command: `kubectl apply`, `devcluster load`."""
+    words = [Path(argv[0]).name, *(str(word) for word in argv[1:])]
+    return " ".join((words[2:] if words[1:2] == ["-m"] else words)[:2])
+
+
+def one_line(text: str, *, most_characters: int = 600) -> str:
+    """Return `text` without its line breaks; of a long one the end, where programs say what went wrong."""
+    return " ".join(text.split())[-most_characters:]
 
 
 def last_line(text: str) -> str:

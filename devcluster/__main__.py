@@ -1,0 +1,95 @@
+"""The command line: `python -m devcluster VERB`. Results go to standard output, progress and errors to standard error, one line each."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from devcluster import binaries, cluster, processes
+from devcluster.errors import DevclusterError
+from devcluster.progress import say
+from devcluster.state import state_folder
+
+INTERRUPTED = 130  # what shells report for SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return run(options)
+    except (DevclusterError, TimeoutError) as error:
+        print(f"devcluster: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("devcluster: interrupted; the next 'up' repairs, 'down' removes", file=sys.stderr)
+        return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the verbs."""
+    described = argparse.ArgumentParser(prog="devcluster", description="A real Kubernetes on this machine, without an image registry.")
+    verbs = described.add_subparsers(dest="verb", required=True)
+    build = verbs.add_parser("build", help="build the programs that are missing from the cache")
+    build.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(binaries.BINARIES)}; all of them by default")
+    verbs.add_parser("up", help="start the cluster, or repair it")
+    verbs.add_parser("down", help="remove the cluster and everything it made")
+    verbs.add_parser("status", help="say what runs; fails unless all of it does")
+    logs = verbs.add_parser("logs", help="print a component's log, or where the logs are")
+    logs.add_argument("component", nargs="?", choices=cluster.COMPONENTS)
+    load = verbs.add_parser("load", help="bring images (docker-archive files) into the cluster")
+    load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
+    path = verbs.add_parser("path", help="print the path of a built program")
+    path.add_argument("binary", choices=tuple(binaries.BINARIES))
+    verbs.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
+    return described
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    state = state_folder()
+    match options.verb:
+        case "build":
+            binaries.build(options.names or binaries.BINARIES)
+            say("all programs are built")
+        case "up":
+            cluster.up(state)
+        case "down":
+            cluster.down(state)
+        case "status":
+            return print_status(state)
+        case "logs":
+            print_logs(state, options.component)
+        case "load":
+            cluster.load(state, options.archives)
+        case "path":
+            print(binaries.binary(options.binary))
+        case "kubeconfig":
+            print(cluster.control_plane(state).kubeconfig)
+    return 0
+
+
+def print_status(state: Path) -> int:
+    """Print a line for each part and return 0 if all of them work."""
+    found = cluster.status(state)
+    for name, condition in found.items():
+        print(f"{name:<24} {condition}")
+    return int(any(condition.startswith("not ") for condition in found.values()))
+
+
+def print_logs(state: Path, component: str | None) -> None:
+    """Print one component's log, or the path of each."""
+    if component is None:
+        for name in cluster.COMPONENTS:
+            print(f"{name:<24} {processes.log_path(state, name)}")
+        return
+    path = processes.log_path(state, component)
+    if not path.exists():
+        raise DevclusterError(f"{component} has no log: the devcluster was not started ({path})")
+    with path.open(errors="replace") as log:
+        shutil.copyfileobj(log, sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

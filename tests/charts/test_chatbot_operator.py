@@ -29,8 +29,8 @@ def helm() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="module")
 def render(helm: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
-    def rendered(*options: str) -> list[Manifest]:
-        done = helm("template", "chatbot-operator", str(CHART), "--namespace=chatbot-system", *options)
+    def rendered(*options: str, release: str = "chatbot-operator") -> list[Manifest]:
+        done = helm("template", release, str(CHART), "--namespace=chatbot-system", *options)
         assert done.returncode == 0, done.stderr
         return [document for document in yaml.safe_load_all(done.stdout) if document]
 
@@ -74,7 +74,7 @@ def test_no_role_reads_secrets_or_uses_wildcards(render: Render) -> None:
 
 
 def test_lease_of_the_role_is_the_lease_of_the_operator(render: Render) -> None:
-    manifests = render("--name-template=other")
+    manifests = render(release="other")
 
     environment = {entry["name"]: entry.get("value") for entry in container(manifests)["env"]}
     named = [name for rule in one(manifests, "Role")["rules"] for name in rule.get("resourceNames", ())]

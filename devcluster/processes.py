@@ -168,7 +168,7 @@ def recorded(state: Path, name: str) -> Identity | None:
     try:
         boot, stat = record(state, name).read_text().splitlines()
         return parse_identity(stat, boot=boot)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, IndexError):
         return None
 
 

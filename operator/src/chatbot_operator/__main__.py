@@ -1,0 +1,184 @@
+"""Wires the parts together and runs them: `chatbot-operator`."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+
+import structlog
+
+from chatbot_operator import errors, telemetry
+from chatbot_operator.cache import Cache, ResourceKey, resource_key
+from chatbot_operator.cluster import Cluster, load_configuration
+from chatbot_operator.events import Recorder
+from chatbot_operator.informer import Informer
+from chatbot_operator.lease import Elector
+from chatbot_operator.probe import Prober
+from chatbot_operator.queue import Lane, Queue
+from chatbot_operator.reconcile import Reconciler, work
+from chatbot_operator.resource import KIND, Manifest
+from chatbot_operator.settings import Settings
+from chatbot_operator.watch import Watch
+
+STUCK_SECONDS = 300
+"""A reconcile that takes longer than this is stuck: each of its requests has a timeout."""
+
+logger = structlog.get_logger()
+
+
+class Operator:
+    """The running process: what watches also while standing by, and what works only while leading."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, metrics: telemetry.Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._cluster = cluster
+        instance = settings.pod_name or socket.gethostname()
+        self.elector = Elector(
+            cluster,
+            identity=f"{instance}_{uuid.uuid4().hex[:8]}",
+            namespace=settings.namespace,
+            name=settings.lease_name,
+            duration_seconds=settings.lease_duration_seconds,
+            renew_seconds=settings.lease_renew_seconds,
+        )
+        if settings.leader_election:
+            cluster.may_write = self.elector.leads
+        self._cache = Cache()
+        self._queue: Queue[ResourceKey] = Queue()
+        self._prober = Prober(
+            self._cache,
+            on_change=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            interval_seconds=settings.report_interval_seconds,
+            timeout_seconds=settings.report_timeout_seconds,
+            concurrency=settings.report_concurrency,
+        )
+        self._reconciler = Reconciler(
+            cluster, self._cache, health=self._prober.health, recorder=Recorder(cluster, instance=instance), settings=settings
+        )
+        self._informer = Informer(
+            cluster,
+            self._cache,
+            on_change=self._owned_changed,
+            namespaces=settings.watch_namespaces,
+            resync_interval_seconds=settings.resync_interval_seconds,
+            watch_timeout_seconds=settings.watch_timeout_seconds,
+        )
+        self._watch = Watch(
+            cluster,
+            self._cache,
+            on_change=self._queue.add,
+            on_resync=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            namespaces=settings.watch_namespaces,
+            resync_interval_seconds=settings.resync_interval_seconds,
+            watch_timeout_seconds=settings.watch_timeout_seconds,
+            request_timeout_seconds=settings.request_timeout_seconds,
+        )
+        metrics.watch_queue(self._queue)
+        metrics.watch_conditions(self._cache)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Operate until `stop` is set."""
+        self._watch.after_start = lambda: stop_on_signals(stop)  # kopf puts its own signal handlers in place
+        await self._cluster.wait_until_reachable()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._informer.run(), name="informer")
+            await self._informer.wait_until_complete()
+            group.create_task(self._watch.run(), name="watch")
+            await self._watch.wait_until_complete()
+            logger.info("caches complete", resources=len(list(self._cache.all(KIND))))
+            group.create_task(self._lead(), name="lead")
+
+    def stuck(self) -> Iterator[str]:
+        """Name what no longer moves."""
+        if (longest := max(self._queue.work_seconds(), default=0)) > STUCK_SECONDS:
+            yield f"a reconcile has been running for {longest:.0f} s"
+
+    def unready(self) -> Iterator[str]:
+        """Name what was not listed yet."""
+        if not self._informer.complete:
+            yield "the owned objects are not listed yet"
+        if not self._watch.complete:
+            yield f"the {KIND}s are not listed yet"
+
+    def _owned_changed(self, manifest: Manifest) -> None:
+        if (key := resource_key(manifest)) is None:
+            return
+        self._queue.add(key)
+        if manifest["kind"] == "EndpointSlice":
+            self._prober.nudge(key)
+
+    async def _lead(self) -> None:
+        """Work for as long as this process leads, and stand by otherwise."""
+        while True:
+            if self._settings.leader_election:
+                await self.elector.acquire()
+            self._metrics.observe_leadership(self._settings.lease_name, leads=True)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self._settings.workers):
+                        group.create_task(work(self._queue, self._reconciler, observe=self._metrics.observe_reconcile))
+                    group.create_task(self._prober.run(), name="probe")
+                    if self._settings.leader_election:
+                        group.create_task(self.elector.hold(), name="lease")
+                    for manifest in self._cache.all(KIND):
+                        self._queue.add(ResourceKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]), lane=Lane.ROUTINE)
+            except* errors.LeadershipLost as lost:
+                logger.warning("leadership lost, standing by", error=str(lost.exceptions[0]))
+            self._metrics.observe_leadership(self._settings.lease_name, leads=False)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until a signal ends it."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    configuration = await load_configuration()
+    cluster = Cluster(configuration, request_timeout_seconds=settings.request_timeout_seconds)
+    metrics = telemetry.Metrics(host=cluster.host, workers=settings.workers)
+    cluster.on_answer = metrics.observe_request
+    operator = Operator(cluster, settings, metrics)
+    runner = await telemetry.serve(metrics, host=settings.http_host, port=settings.http_port, live=operator.stuck, ready=operator.unready)
+    logger.info("operator started", version=settings.operator_version, server=cluster.host, pid=os.getpid())
+    work_task = asyncio.create_task(operator.run(stop), name="operator")
+    stop_task = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({work_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+        if work_task.done():
+            work_task.result()
+    finally:
+        logger.info("operator stopping")
+        for task in (work_task, stop_task):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await work_task
+        await operator.elector.release()
+        await runner.cleanup()
+        await cluster.close()
+
+
+def main() -> None:
+    """Run the operator; exit 0 after a signal, 2 when the settings are wrong, 1 when something breaks."""
+    try:
+        settings = Settings.from_environment()
+        telemetry.configure_logs(level=settings.log_level, format_=settings.log_format)
+        asyncio.run(run(settings))
+    except errors.SettingsInvalid as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    except OSError as error:
+        sys.stderr.write(f"chatbot-operator: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

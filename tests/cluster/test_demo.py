@@ -1,0 +1,142 @@
+"""`make demo` and `make demo-down` as a newcomer types them: an answer on the screen, quick when repeated, nothing left at the end."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from devcluster.binaries import binary
+from devcluster.state import state_folder
+from scripts.commands import API_KEY_VARIABLE, Tools
+from scripts.installation import CHATBOT, NAMESPACE, SECRET
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+WARM_SECONDS = 60
+COLD_SECONDS = 600
+
+
+def demo(verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name not in {API_KEY_VARIABLE, "KUBECONFIG", "CONTEXT"}}
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.demo", verb],
+        cwd=ROOT,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=COLD_SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return Tools(kubectl_binary=binary("kubectl"), helm_binary=binary("helm"), kubeconfig=str(state_folder() / "kubeconfig"))
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[subprocess.CompletedProcess[str]]:
+    """The demo, up; down again at the end, whatever happened."""
+    done = demo("up")
+    yield done
+    demo("down")
+
+
+def test_screen_shows_the_streamed_answer_and_what_to_try_next(running: subprocess.CompletedProcess[str]) -> None:
+    assert running.returncode == 0, running.stdout + running.stderr
+
+    screen = running.stdout
+    assert f"{API_KEY_VARIABLE} is not set" in screen
+    assert "READY 3/3, Ready" in screen
+    answer = re.search(r"Chatbot: (.+)\nReady and answered after", screen, flags=re.DOTALL)
+    assert answer is not None
+    assert len(answer[1]) > 40
+    for line in (f"export KUBECONFIG={state_folder()}", f"kubectl scale chatbot/{CHATBOT}", "kubectl describe", "make demo-down"):
+        assert line in screen
+
+
+def test_kubectl_says_three_of_three(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
+    line = tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--no-headers").split()
+
+    assert line[:3] == [CHATBOT, "3/3", "Ready"]
+
+
+def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
+    everywhere = ("get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
+    before = tools.kubectl(*everywhere)
+
+    started = time.monotonic()
+    again = demo("up")
+
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert time.monotonic() - started < WARM_SECONDS
+    assert tools.kubectl(*everywhere) == before
+
+
+def test_key_reaches_the_secret_and_no_screen(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
+    """The key is refused (no network here, and it is none): what matters is where it is seen. The last run without it comes back."""
+    key = "sk-not-a-key"
+    with subprocess.Popen(
+        [sys.executable, "-m", "scripts.demo", "up"],
+        cwd=ROOT,
+        env=os.environ | {API_KEY_VARIABLE: key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        screen = ""
+        for line in process.stdout:
+            screen += line
+            if f"{API_KEY_VARIABLE} is set" in line:
+                break
+        process.terminate()
+
+    secret = json.loads(tools.kubectl("get", "secret", SECRET, f"--namespace={NAMESPACE}", "--output=json"))
+    resource = tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--output=json")
+    assert secret["data"] == {"anthropic-api-key": "c2stbm90LWEta2V5"}
+    assert key not in screen
+    assert "anthropic-simulator" not in resource
+
+
+def test_down_leaves_nothing_behind(running: subprocess.CompletedProcess[str]) -> None:
+    done = demo("down")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [path.name for path in state_folder().iterdir()] in ([], ["lock"])
+    assert processes_of(state_folder()) == []
+    assert str(state_folder()) not in Path("/proc/mounts").read_text()
+
+
+def test_down_without_a_demo_is_no_error() -> None:
+    assert demo("down").returncode == 0
+
+
+def test_unreachable_image_registry_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\ncurrent-context: elsewhere\n")
+
+    done = demo("up", KUBECONFIG=str(tmp_path / "kubeconfig"))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: ")
+    assert "IMAGE_REGISTRY" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of the processes that name the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(folder) in line:
+            found.append(line)
+    return found

@@ -1,13 +1,14 @@
 """The pods' reports, and the health of all of them as one value. Reports are untrusted: bounded, typed, and never echoed unread."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError
 
 from chatbot_operator.errors import ReportInvalid
-from chatbot_operator.resource import BreakerState, CredentialsState, Model
+from chatbot_operator.resource import BreakerState, CredentialsState, Model, ModelState
 
 MAX_REPORT_BYTES = 4096
 
@@ -41,7 +42,7 @@ class PodModel(Model):
     """What a pod knows of its model."""
 
     name: Annotated[str, Field(max_length=128)]
-    state: _Word = ""
+    state: ModelState = ModelState.UNVERIFIED
     lifecycle: _Word | None = None
     retires_at: Annotated[str, Field(max_length=40)] | None = None
 
@@ -98,12 +99,44 @@ class PodReport(Model):
 
 @dataclass(frozen=True)
 class FleetHealth:
-    """What all reports say together; `expected` is how many pods should have reported."""
+    """What all reports say together; `expected` is how many pods should have reported, `reports` is by pod uid."""
 
     expected: int = 0
-    reports: tuple[PodReport, ...] = ()
+    reports: Mapping[str, PodReport] = field(default_factory=dict)
+
+    def breakers(self) -> Mapping[BreakerState, int]:
+        """Return how many pods have the breaker of their model in which state; a breaker that never tripped is closed."""
+        return Counter(_breaker(report) for report in self.reports.values())
+
+    def worst_breaker(self) -> BreakerState | None:
+        """Return the state that is the worst of all pods', or None without a report."""
+        counts = self.breakers()
+        return next((state for state in (BreakerState.OPEN, BreakerState.HALF_OPEN, BreakerState.CLOSED) if counts[state]), None)
+
+    def last_error_type(self) -> str | None:
+        """Return the error type that most pods saw last; of several, the first by name, so that the answer is stable."""
+        counts = Counter(report.last_error_type for report in self.reports.values() if report.last_error_type)
+        return min(counts, key=lambda name: (-counts[name], name), default=None)
+
+    def of_pods(self, uids: Collection[str]) -> tuple[PodReport, ...]:
+        """Return the reports of the given pods."""
+        return tuple(report for uid, report in self.reports.items() if uid in uids)
 
 
 def merge(reports: Sequence[PodReport], *, expected: int) -> FleetHealth:
-    """Return the health of the fleet."""
-    return FleetHealth(expected=expected, reports=tuple(reports))
+    """Return the health of the fleet; of two reports of one pod the later in the sequence counts."""
+    return FleetHealth(expected=expected, reports={report.pod.uid: report for report in reports})
+
+
+def worst_credentials(reports: Collection[PodReport]) -> CredentialsState | None:
+    """Return the state of the key that asks most for attention, or None without a report."""
+    states = {report.credentials.state for report in reports}
+    return next((state for state in _CREDENTIALS_WORST_FIRST if state in states), None)
+
+
+_CREDENTIALS_WORST_FIRST = (CredentialsState.REJECTED, CredentialsState.MISSING, CredentialsState.UNVERIFIED, CredentialsState.ACCEPTED)
+
+
+def _breaker(report: PodReport) -> BreakerState:
+    breaker = report.breaker.get(report.model.name)
+    return breaker.state if breaker else BreakerState.CLOSED

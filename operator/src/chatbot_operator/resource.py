@@ -58,7 +58,7 @@ def _quantity(pattern: str, *, maximum: int) -> WithJsonSchema:
             "pattern": pattern,
             "maximum": maximum,
             "maxLength": 20,
-            **rules(("quantity(string(self)).sign() > 0", "must be more than zero")),
+            **rules(("quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero")),
         }
     )
 
@@ -136,7 +136,7 @@ class UpstreamSpec(Model):
         max_length=512,
         description=(
             "Address of the Anthropic API or of a gateway that speaks it: https to a host name, or http to a Service of the cluster"
-            " (NAME.NAMESPACE.svc). The pods' network policy lets them reach this address and nothing else."
+            " (NAME.NAMESPACE.svc). The pods' network policy follows from it."
         ),
         examples=["https://gateway.example.com/anthropic"],
         json_schema_extra=rules(
@@ -315,6 +315,15 @@ class CredentialsState(StrEnum):
     UNVERIFIED = "Unverified"
     MISSING = "Missing"
     REJECTED = "Rejected"
+
+
+class ModelState(StrEnum):
+    """What is known of the model, in the words of the pods' reports."""
+
+    AVAILABLE = "Available"
+    UNVERIFIED = "Unverified"
+    NOT_FOUND = "NotFound"
+    RETIRED = "Retired"
 
 
 class BreakerState(StrEnum):

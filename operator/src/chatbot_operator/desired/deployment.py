@@ -75,6 +75,8 @@ def _container(resource: ChatbotDeployment, settings: Settings) -> Manifest:
         "name": names.CONTAINER,
         "image": spec.image or settings.service_image,
         "imagePullPolicy": spec.image_pull_policy,
+        # A container that ends with an error leaves its last lines in the pod's status, and so in ours.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "env": build_container_environment(resource),
         "ports": [
             {"name": HTTP_PORT_NAME, "containerPort": HTTP_PORT, "protocol": "TCP"},

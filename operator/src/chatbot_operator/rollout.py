@@ -1,0 +1,291 @@
+"""Where the resource stands, decided by a chain of small pure policies: the first that has something to say wins.
+
+The order is the order of what a person must know first: what the API server refused, then what is stopped or done, then what
+nobody but a person can mend, then what keeps the rollout, and last that it simply goes on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from chatbot_operator import pods
+from chatbot_operator.fleet import FleetHealth, PodReport, worst_credentials
+from chatbot_operator.observed import Observed
+from chatbot_operator.pods import PodFailure
+from chatbot_operator.resource import ChatbotDeployment, CredentialsState, Manifest, ModelState, State
+from chatbot_operator.settings import Settings
+
+
+class Reason(StrEnum):
+    """Reasons of Ready, Reconciling and Stalled, beside those of `pods.PodReason` and of a Problem."""
+
+    PODS_READY = "PodsReady"
+    SCALED_TO_ZERO = "ScaledToZero"
+    CREATING = "Creating"
+    ROLLING_OUT = "RollingOut"
+    SCALING_DOWN = "ScalingDown"
+    PODS_UNAVAILABLE = "PodsUnavailable"
+    PODS_REFUSED = "PodsRefused"
+    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
+    KEY_REJECTED = "KeyRejected"
+    MODEL_REJECTED = "ModelRejected"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    INVALID_SPEC = "InvalidSpec"
+
+
+class Phase(StrEnum):
+    """What kstatus makes of it: current, in progress or failed."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of the chain."""
+
+    phase: Phase
+    state: State
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything that a policy may look at."""
+
+    resource: ChatbotDeployment
+    observed: Observed
+    fleet: FleetHealth
+    settings: Settings
+    now: datetime
+    secret_missing_since: datetime | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Return how many pods there should be."""
+        return self.resource.spec.replicas
+
+    def count(self, name: str) -> int:
+        """Return one of the counts in the Deployment's status; what is zero is left out there."""
+        return int(self._live.get(name) or 0)
+
+    @property
+    def _live(self) -> Manifest:
+        status: Manifest = (self.observed.deployment or {}).get("status") or {}
+        return status
+
+    @property
+    def deployment_is_current(self) -> bool:
+        """Tell whether the Deployment's status speaks of its present spec."""
+        metadata = (self.observed.deployment or {}).get("metadata") or {}
+        return int(self._live.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
+
+    def deployment_condition(self, kind: str) -> Manifest:
+        """Return one of the Deployment's conditions, empty when it is not there."""
+        return next((condition for condition in self._live.get("conditions") or () if condition["type"] == kind), {})
+
+    @cached_property
+    def current_pods(self) -> tuple[Manifest, ...]:
+        """Return the pods of this generation; none until the Deployment's controller says that it has made some."""
+        if not self.deployment_is_current or self.count("updatedReplicas") == 0:
+            return ()
+        return pods.current_revision(self.observed.pods)
+
+    @cached_property
+    def current_reports(self) -> tuple[PodReport, ...]:
+        """Return the reports of the pods of this generation; of all pods while there are none but these."""
+        if self.current_pods:
+            return self.fleet.of_pods({pod["metadata"]["uid"] for pod in self.current_pods})
+        only_current = self.deployment_is_current and 0 < self.count("replicas") == self.count("updatedReplicas")
+        return tuple(self.fleet.reports.values()) if only_current else ()
+
+    @cached_property
+    def blocked_reports(self) -> tuple[PodReport, ...]:
+        """Return the reports of the pods of this generation that are not ready."""
+        ready = _ready_uids(self.observed)
+        return tuple(report for report in self.current_reports if report.pod.uid not in ready)
+
+    @cached_property
+    def pod_failure(self) -> PodFailure | None:
+        """Return what keeps a pod of this generation from being ready, as scheduler and kubelet see it."""
+        return pods.worst_failure(self.current_pods)
+
+
+Policy = Callable[[View], Verdict | None]
+
+
+def decide(view: View) -> Verdict:
+    """Return where the resource stands."""
+    return next((verdict for policy in _POLICIES if (verdict := policy(view)) is not None), _rolling_out(view))
+
+
+def secret_command(resource: ChatbotDeployment) -> str:
+    """Return the line that creates the Secret the resource waits for."""
+    secret = resource.spec.credentials.secret_ref
+    return f"kubectl create secret generic {secret.name} --namespace {resource.namespace} --from-literal={secret.key}=…"
+
+
+def replace_secret_command(resource: ChatbotDeployment) -> str:
+    """Return the line that puts another key into the Secret."""
+    return f"{secret_command(resource)} --dry-run=client --output=yaml | kubectl apply --filename=-"
+
+
+def _children_refused(view: View) -> Verdict | None:
+    problem = view.observed.problem
+    return _stalled(problem.reason, problem.message) if problem else None
+
+
+def _creating(view: View) -> Verdict | None:
+    if view.observed.deployment is not None:
+        return None
+    return _reconciling(view, Reason.CREATING, "The Deployment is being created.")
+
+
+def _stopped(view: View) -> Verdict | None:
+    if view.wanted > 0 or not view.deployment_is_current:
+        return None
+    if left := view.count("replicas"):
+        return _reconciling(view, Reason.SCALING_DOWN, f"{left} pods are finishing their work.", state=State.PROGRESSING)
+    message = "Stopped by spec.replicas: 0. Scale up to serve again."
+    return Verdict(phase=Phase.READY, state=State.STOPPED, reason=Reason.SCALED_TO_ZERO, message=message)
+
+
+def _rolled_out(view: View) -> Verdict | None:
+    counts = [view.count(name) for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+    if not view.deployment_is_current or counts != [view.wanted] * len(counts):
+        return None
+    return Verdict(phase=Phase.READY, state=State.READY, reason=Reason.PODS_READY, message=f"{_ready(view)} pods are ready.")
+
+
+def _key_rejected(view: View) -> Verdict | None:
+    if worst_credentials(view.blocked_reports) is not CredentialsState.REJECTED:
+        return None
+    secret = view.resource.spec.credentials.secret_ref
+    message = (
+        f"The API refuses the key {secret.key} of Secret {secret.name}. Put a valid one there: {replace_secret_command(view.resource)}"
+    )
+    return _stalled(Reason.KEY_REJECTED, message)
+
+
+def _model_rejected(view: View) -> Verdict | None:
+    refused = {report.model.state for report in view.blocked_reports} & {ModelState.NOT_FOUND, ModelState.RETIRED}
+    if not refused:
+        return None
+    why = "is retired" if ModelState.RETIRED in refused else "does not exist or is not open to this key"
+    return _stalled(
+        Reason.MODEL_REJECTED, f"The model {view.resource.spec.model.name} {why}. Set spec.model.name to one that is available."
+    )
+
+
+def _secret_missing(view: View) -> Verdict | None:
+    if worst_credentials(view.blocked_reports) is not CredentialsState.MISSING:
+        return None
+    secret = view.resource.spec.credentials.secret_ref
+    message = f"The pods wait for key {secret.key} of Secret {secret.name}. Create it: {secret_command(view.resource)}"
+    since = view.secret_missing_since or view.now
+    if view.now - since < timedelta(seconds=view.settings.secret_grace_seconds):
+        return _reconciling(view, Reason.WAITING_FOR_SECRET, message)
+    return _stalled(Reason.SECRET_MISSING, message)
+
+
+def _hopeless_pod(view: View) -> Verdict | None:
+    failure = view.pod_failure
+    return _stalled(failure.reason, failure.message) if failure and failure.hopeless else None
+
+
+def _deadline_exceeded(view: View) -> Verdict | None:
+    condition = view.deployment_condition("Progressing")
+    if not view.deployment_is_current or condition.get("reason") != Reason.PROGRESS_DEADLINE_EXCEEDED:
+        return None
+    if view.pod_failure:
+        return _stalled(view.pod_failure.reason, view.pod_failure.message)
+    detail = _refusal(view) or f"Only {_ready(view)} pods became ready in time."
+    hint = f"See kubectl describe deployment --namespace {view.resource.namespace} {view.resource.name}."
+    return _stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{detail} {hint}")
+
+
+def _pods_refused(view: View) -> Verdict | None:
+    refusal = _refusal(view)
+    if not refusal or not view.deployment_is_current:
+        return None
+    return _reconciling(
+        view, Reason.PODS_REFUSED, f"{refusal} Raise the quota or correct the policy of namespace {view.resource.namespace}."
+    )
+
+
+def _failing_pod(view: View) -> Verdict | None:
+    failure = view.pod_failure
+    return _reconciling(view, failure.reason, failure.message) if failure else None
+
+
+def _pods_lost(view: View) -> Verdict | None:
+    """Tell a rollout that was complete and lost pods since from one that goes on."""
+    progressing = view.deployment_condition("Progressing")
+    if (
+        not view.deployment_is_current
+        or progressing.get("reason") != "NewReplicaSetAvailable"
+        or view.count("updatedReplicas") != view.wanted
+    ):
+        return None
+    hint = f"See kubectl get pods --namespace {view.resource.namespace} --selector app.kubernetes.io/instance={view.resource.name}."
+    return _reconciling(view, Reason.PODS_UNAVAILABLE, f"Only {_ready(view)} pods are ready. {hint}")
+
+
+def _rolling_out(view: View) -> Verdict:
+    message = f"{_ready(view)} pods are ready, {view.count('updatedReplicas')} are of this generation."
+    return _reconciling(view, Reason.ROLLING_OUT, message)
+
+
+_POLICIES: tuple[Policy, ...] = (
+    _children_refused,
+    _creating,
+    _stopped,
+    _rolled_out,
+    _key_rejected,
+    _model_rejected,
+    _secret_missing,
+    _hopeless_pod,
+    _deadline_exceeded,
+    _failing_pod,
+    _pods_refused,
+    _pods_lost,
+)
+
+
+def _stalled(reason: str, message: str) -> Verdict:
+    return Verdict(phase=Phase.STALLED, state=State.STALLED, reason=reason, message=message)
+
+
+def _reconciling(view: View, reason: str, message: str, *, state: State | None = None) -> Verdict:
+    return Verdict(phase=Phase.RECONCILING, state=state or _state_on_the_way(view, reason), reason=reason, message=message)
+
+
+def _state_on_the_way(view: View, reason: str) -> State:
+    """Return Pending while nothing serves, Degraded when what once was complete serves with too few, else Progressing."""
+    if view.count("readyReplicas") == 0:
+        return State.PENDING
+    return State.DEGRADED if reason == Reason.PODS_UNAVAILABLE else State.PROGRESSING
+
+
+def _ready(view: View) -> str:
+    return f"{view.count('readyReplicas')} of {view.wanted}"
+
+
+def _refusal(view: View) -> str:
+    condition = view.deployment_condition("ReplicaFailure")
+    return f"Pods cannot be created: {condition.get('message', '')}." if condition.get("status") == "True" else ""
+
+
+def _ready_uids(observed: Observed) -> frozenset[str]:
+    """Return the uids of the pods that take traffic, as the pods and the EndpointSlices say."""
+    of_pods = {pod["metadata"]["uid"] for pod in observed.pods if pods.is_ready(pod)}
+    endpoints = (endpoint for piece in observed.endpoint_slices for endpoint in piece.get("endpoints") or ())
+    of_slices = {
+        (endpoint.get("targetRef") or {}).get("uid", "") for endpoint in endpoints if (endpoint.get("conditions") or {}).get("ready", True)
+    }
+    return frozenset(of_pods | of_slices)

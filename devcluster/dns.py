@@ -10,14 +10,21 @@ from devcluster.runtime import write_configuration
 
 COREDNS = "coredns"
 USER = "devcluster:dns"
-READY_URL = f"http://{network.GATEWAY}:8181/ready"
+PORT, READY_PORT = 53, 8181
+READY_URL = f"http://{network.GATEWAY}:{READY_PORT}/ready"
 READY_SECONDS = 30.0
 HOST_RESOLVERS = Path("/etc/resolv.conf")
 
 
 def up(state: Path, *, kubeconfig: Path) -> None:
     """Start CoreDNS and wait until it knows the cluster's Services."""
-    settings = {"gateway": network.GATEWAY, "kubeconfig": str(kubeconfig), "forward": forwarding(HOST_RESOLVERS)}
+    settings = {
+        "gateway": network.GATEWAY,
+        "port": str(PORT),
+        "ready_port": str(READY_PORT),
+        "kubeconfig": str(kubeconfig),
+        "forward": forwarding(HOST_RESOLVERS),
+    }
     configuration = write_configuration(state, "Corefile-{digest}", template="Corefile", settings=settings)
     processes.start(state, COREDNS, [binary("coredns"), "-conf", configuration])
     processes.wait_until_ready(state, COREDNS, lambda: answers(READY_URL), timeout_seconds=READY_SECONDS)

@@ -69,6 +69,8 @@ def down(state: Path) -> None:
         for table in _TABLES:
             _remove_rules(command, table)
     for result in _CNI_RESULTS.glob(f"{NETWORK}-*"):
+        container = result.name.removeprefix(f"{NETWORK}-").partition("-")[0]
+        (_CNI_RESULTS / f"cni-loopback-{container}-lo").unlink(missing_ok=True)
         result.unlink(missing_ok=True)
     _restore_settings(state)
 

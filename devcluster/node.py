@@ -4,9 +4,11 @@
 control group behind. Every file is under the state folder; kubelet's few fixed paths elsewhere are swept.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from string import Template
 
@@ -21,7 +23,15 @@ COMPONENTS = (runtime.CONTAINERD, KUBELET, KUBE_PROXY, dns.COREDNS)
 READY_SECONDS = 90.0
 KUBELET_PORT, PROXY_HEALTH_PORT, PROXY_METRICS_PORT, KUBELET_HEALTH_PORT = 10250, 10256, 10249, 10248
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_CONTAINER_LOGS = Path("/var/log/containers")  # kubelet's own, not to be configured
+# What kubelet, containerd and the CNI plugins do not let one configure: swept by `down`, without harm to another user of them.
+_CONTAINER_LOGS = Path("/var/log/containers")
+_DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+_FIXED_FOLDERS = (
+    _CONTAINER_LOGS,
+    _DEVICE_PLUGINS,
+    _DEVICE_PLUGINS.parent,
+    *map(Path, ("/var/lib/cni/results", "/var/lib/cni", "/run/containerd/s", "/run/containerd")),
+)
 
 
 def up(control_plane: ControlPlane) -> None:
@@ -45,9 +55,7 @@ def down(state: Path) -> None:
     runtime.down(state)
     cgroups.down()
     network.down(state)
-    for link in _CONTAINER_LOGS.glob("*"):
-        if link.is_symlink() and link.readlink().is_relative_to(state):
-            link.unlink()
+    _sweep_fixed_paths(state)
 
 
 def _grant(control_plane: ControlPlane) -> None:
@@ -145,6 +153,25 @@ def _forget_former_boot(state: Path) -> None:
         for folder in (state / "containerd" / "state", state / "containerd" / "runc", state / "pod-addresses"):
             shutil.rmtree(folder, ignore_errors=True)
         _write(noted, boot)
+
+
+def _sweep_fixed_paths(state: Path) -> None:
+    """Remove our links and sockets from the shared folders, and the folders themselves where nothing else is in them."""
+    for link in _CONTAINER_LOGS.glob("*"):
+        if link.is_symlink() and link.readlink().is_relative_to(state):
+            link.unlink()
+    device_socket = _DEVICE_PLUGINS / "kubelet.sock"
+    if device_socket.exists() and not _is_served(device_socket):
+        device_socket.unlink()
+    for folder in _FIXED_FOLDERS:
+        with contextlib.suppress(OSError):  # not there, or another user's things are in it
+            folder.rmdir()
+
+
+def _is_served(path: Path) -> bool:
+    """Say whether a process listens on a socket file."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _write(path: Path, content: str) -> None:

@@ -60,6 +60,7 @@ def up(state: Path) -> None:
 def down(state: Path) -> None:
     """End every container and containerd, and unmount what they mounted."""
     processes.stop(state, "kubelet")  # it would start them again
+    addresses = _shim_sockets(state)
     for pid in container_processes(state):
         _kill(pid)
     processes.wait_until(lambda: not container_processes(state), what="the containers to end", timeout_seconds=END_SECONDS)
@@ -69,8 +70,8 @@ def down(state: Path) -> None:
     processes.wait_until(lambda: not container_processes(state), what="the containers to end", timeout_seconds=END_SECONDS)
     for mount in mounts_under(state):
         _unmount(mount)
-    for address in (state / "containerd").glob("state/io.containerd.runtime.v2.task/*/*/address"):
-        Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+    for address in addresses:
+        address.unlink(missing_ok=True)
 
 
 def load(state: Path, archives: Iterable[Path]) -> tuple[str, ...]:
@@ -155,6 +156,12 @@ def _full_name(reference: str) -> str:
 def _shims(state: Path) -> frozenset[int]:
     arguments = f"\0-address\0{socket(state)}\0".encode()
     return frozenset(int(process.name) for process in Path("/proc").glob("[0-9]*") if arguments in _command_line(process))
+
+
+def _shim_sockets(state: Path) -> tuple[Path, ...]:
+    """Return the sockets of the shims, which lie in a folder that containerd fixes for all its instances."""
+    addresses = (state / "containerd" / "state").glob("io.containerd.runtime.v2.task/*/*/address")
+    return tuple(Path(address.read_text().removeprefix("unix://")) for address in addresses)
 
 
 def _command_line(process: Path) -> bytes:

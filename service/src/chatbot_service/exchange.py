@@ -1,0 +1,48 @@
+"""What is known of one request and its answer while it is served: written on the way, read by the log, the metrics and the report."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from starlette.types import Scope
+
+_KEY = "chatbot.exchange"
+
+Outcome = Literal["done", "error", "client_left"]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer. `status` is None until the answer begins."""
+
+    correlation_id: str
+    client_ip: str
+    started: float = field(default_factory=time.perf_counter)
+    status: int | None = None
+    response_bytes: int = 0
+    chat: bool = False
+    streamed: bool = False
+    outcome: Outcome | None = None
+    first_token_seconds: float | None = None
+    error_type: str | None = None
+
+    def attach(self, scope: Scope) -> None:
+        """Make it the exchange of `scope`."""
+        scope[_KEY] = self
+
+    @staticmethod
+    def of(scope: Scope) -> "Exchange":
+        """Return the exchange of `scope`, which CorrelationId has attached."""
+        exchange = scope[_KEY]
+        assert isinstance(exchange, Exchange)  # noqa: S101  the key is ours
+        return exchange
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Return the time since the request came in."""
+        return time.perf_counter() - self.started
+
+    @property
+    def failed(self) -> bool:
+        """Whether we, not the client, are to blame for the answer."""
+        return (self.status or 0) >= 500 or (self.streamed and self.outcome == "error")

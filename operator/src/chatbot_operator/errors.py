@@ -12,9 +12,8 @@
         ├── AccessDenied        401, 403
         ├── RequestRefused      400, 422: the same request can never succeed
         ├── WatchExpired        410
-        └── ClusterUnavailable  429, 5xx, network: later may be better
-
-`ForeignObject` is a ClusterError too: a child's name is taken by an object that is not ours.
+        ├── ClusterUnavailable  429, 5xx, network: later may be better
+        └── ForeignObject       a child's name is taken by an object that is not ours
 """
 
 

@@ -72,4 +72,4 @@ def network_policy(name: str) -> str:
 
 def prompt_config_map(name: str) -> str:
     """Return the name of the ConfigMap that holds the inline system prompt."""
-    return f"{name}-system-prompt"
+    return f"{name}-prompt"

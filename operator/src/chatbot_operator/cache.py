@@ -1,7 +1,7 @@
 """The last seen objects by kind, namespace and name, with an index by controlling owner.
 
-An object never goes back to an older resourceVersion, whichever of a watch, a list or the answer to a write comes last; a
-deletion leaves a mark, so that a late answer cannot bring the object back. Nothing here talks to the API server.
+An object never goes back to an older resourceVersion, whichever of a watch, a list or the answer to a write comes last. A
+deletion leaves a mark and a list a date, so that a late answer cannot bring an object back. Nothing here talks to the API server.
 """
 
 from collections.abc import Iterable, Iterator
@@ -68,6 +68,7 @@ class Cache:
         self._objects: dict[ObjectKey, Manifest] = {}
         self._owned: dict[str, dict[ObjectKey, None]] = {}
         self._tombstones: dict[ObjectKey, int] = {}
+        self._listed_at: dict[tuple[str, str | None], int] = {}
 
     def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
         """Return the object, or None when it is not known to exist."""
@@ -85,7 +86,7 @@ class Cache:
         """Store `manifest`; return whether it is news, that is, newer than what was known."""
         key, version = ObjectKey.of(manifest), resource_version(manifest)
         known = self._objects.get(key)
-        if version <= (resource_version(known) if known else self._tombstones.get(key, 0)):
+        if version <= (resource_version(known) if known else self._gone_at(key)):
             return False
         self._tombstones.pop(key, None)
         self._drop(key)
@@ -116,7 +117,14 @@ class Cache:
         ]
         for ghost in ghosts:
             self._drop(ObjectKey.of(ghost))
-        return ghosts + [manifest for manifest in listed.values() if self.put(manifest)]
+        news = [manifest for manifest in listed.values() if self.put(manifest)]
+        self._listed_at[kind, namespace] = listed_at
+        return ghosts + news
+
+    def _gone_at(self, key: ObjectKey) -> int:
+        """Return the version up to which an object that is not here is known not to exist."""
+        listed_at = max(self._listed_at.get((key.kind, namespace), 0) for namespace in (None, key.namespace))
+        return max(listed_at, self._tombstones.get(key, 0))
 
     def _drop(self, key: ObjectKey) -> None:
         known = self._objects.pop(key, None)

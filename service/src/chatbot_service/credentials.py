@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -49,6 +50,33 @@ class WatchedFile:
         except OSError:
             return None
         return os.path.realpath(self._path), status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class FixedKey:
+    """A key from the environment, which does not change; None when there is none."""
+
+    def __init__(self, content: bytes | None) -> None:
+        self._content = content
+        self._new = True
+
+    def changed(self) -> bool:
+        """Whether it has not been asked for yet."""
+        new, self._new = self._new, False
+        return new
+
+    def read(self) -> bytes | None:
+        """Return the content."""
+        return self._content
+
+
+class KeySource(Protocol):
+    """Where a key comes from: a file or the environment."""
+
+    def changed(self) -> bool:
+        """Whether it may be another one than at the last call."""
+
+    def read(self) -> bytes | None:
+        """Return the content, or None when there is none."""
 
 
 def parse_key(content: bytes | None) -> str | None:
@@ -106,7 +134,7 @@ class Credentials:
     def __init__(
         self,
         *,
-        source: WatchedFile | bytes | None,
+        source: KeySource,
         readiness: Readiness,
         check: Callable[[str], Awaitable[Verdict]],
         use: Callable[[str], None],
@@ -126,19 +154,14 @@ class Credentials:
 
     async def run(self, *, poll_seconds: float = POLL_SECONDS) -> None:
         """Keep the key and the knowledge of it current until cancelled."""
-        first = True
         while True:
-            await self.step(first=first)
-            first = False
+            await self.step()
             await asyncio.sleep(poll_seconds)
 
-    async def step(self, *, first: bool = False) -> None:
+    async def step(self) -> None:
         """Take up a changed file, and check the key whose check is due."""
-        if isinstance(self._source, WatchedFile):
-            if self._source.changed():
-                self._take(self._source.read())
-        elif first:
-            self._take(self._source)
+        if self._source.changed():
+            self._take(self._source.read())
         subject = self._candidate or self._key
         if subject is not None and self._clock() >= self._next_check:
             verdict = await self._check(subject)
@@ -157,9 +180,10 @@ class Credentials:
             log.warning("api key is missing", keeps_old_key=self._key is not None)
             return
         self._next_check = self._clock()
-        if key == self._key or self._readiness.accepted:
-            self._candidate = None if key == self._key else key
-            self._readiness.credentials = CredentialsState.UNVERIFIED
+        if self._readiness.accepted:
+            same = key == self._key
+            self._candidate = None if same else key
+            self._readiness.credentials = CredentialsState.ACCEPTED if same else CredentialsState.UNVERIFIED
         else:
             self._swap(key)
             self._readiness.key_taken()

@@ -21,9 +21,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from chatbot_service.app import create_admin_app, create_app
-from chatbot_service.credentials import Credentials, WatchedFile
+from chatbot_service.credentials import Credentials, FixedKey, KeySource, WatchedFile
 from chatbot_service.errors import StartupFailed
 from chatbot_service.runtime import Runtime
+from chatbot_service.settings import Settings
 from chatbot_service.telemetry import log_loop_error
 
 KEEP_ALIVE_SECONDS = 75
@@ -131,13 +132,8 @@ class Process:
         module = await _import_in_thread("chatbot_service.upstream")
         upstream = module.Upstream(settings)
         runtime.upstream = upstream
-        source: WatchedFile | bytes | None = None
-        if settings.anthropic_api_key_file is not None:
-            source = WatchedFile(settings.anthropic_api_key_file)
-        elif settings.anthropic_api_key is not None:
-            source = settings.anthropic_api_key.get_secret_value().encode()
         runtime.credentials = Credentials(
-            source=source, readiness=runtime.readiness, check=upstream.check, use=upstream.use_key, clock=time.monotonic
+            source=_key_source(settings), readiness=runtime.readiness, check=upstream.check, use=upstream.use_key, clock=time.monotonic
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(runtime.credentials.run())
@@ -164,6 +160,16 @@ class Process:
         if self._announce is not None:
             self._announce(self._port)
             self._announce = None
+
+
+def _key_source(settings: Settings) -> KeySource:
+    """Return where the key comes from; a file wins, and is never silently passed over."""
+    key = settings.anthropic_api_key
+    if settings.anthropic_api_key_file is None:
+        return FixedKey(key.get_secret_value().encode() if key is not None else None)
+    if key is not None:
+        log.warning("ANTHROPIC_API_KEY is ignored: ANTHROPIC_API_KEY_FILE is set")
+    return WatchedFile(settings.anthropic_api_key_file)
 
 
 async def _import_in_thread(name: str) -> ModuleType:

@@ -1,0 +1,127 @@
+import pytest
+
+from chatbot_service.readiness import CredentialsState, ModelState, Outcome, Readiness, Verdict
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def readiness(clock: Clock) -> Readiness:
+    """A listening service that has just taken a key."""
+    readiness = Readiness(clock=clock)
+    readiness.listening = True
+    readiness.key_taken()
+    return readiness
+
+
+def verdict(outcome: Outcome, *, lifecycle: str | None = None) -> Verdict:
+    return Verdict(outcome, lifecycle=lifecycle)
+
+
+def test_without_a_key_it_is_not_ready(clock: Clock) -> None:
+    readiness = Readiness(clock=clock)
+    readiness.listening = True
+
+    clock.now += 100
+
+    assert readiness.reason == "there is no API key"
+    assert readiness.credentials is CredentialsState.MISSING
+
+
+def test_it_is_not_ready_before_it_listens(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED))
+    readiness.listening = False
+
+    assert not readiness.ready
+
+
+def test_an_accepted_key_and_model_make_it_ready(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED, lifecycle="active"))
+
+    assert readiness.ready
+    assert not readiness.degraded
+    assert (readiness.credentials, readiness.model) == (CredentialsState.ACCEPTED, ModelState.AVAILABLE)
+
+
+def test_draining_makes_it_unready(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED))
+    readiness.draining = True
+
+    assert readiness.reason == "draining"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (verdict(Outcome.KEY_REFUSED), (CredentialsState.REJECTED, ModelState.UNVERIFIED, "the API key is refused")),
+        (verdict(Outcome.MODEL_REFUSED), (CredentialsState.ACCEPTED, ModelState.NOT_FOUND, "the model is not found")),
+        (verdict(Outcome.MODEL_REFUSED, lifecycle="retired"), (CredentialsState.ACCEPTED, ModelState.RETIRED, "the model is retired")),
+    ],
+)
+def test_a_definite_refusal_keeps_it_unready_for_ever(
+    readiness: Readiness, clock: Clock, refusal: Verdict, expected: tuple[CredentialsState, ModelState, str]
+) -> None:
+    readiness.judged(refusal)
+    clock.now += 1_000
+
+    assert (readiness.credentials, readiness.model, readiness.reason) == expected
+
+
+def test_a_refusal_after_acceptance_leaves_it_ready(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED))
+    readiness.judged(verdict(Outcome.KEY_REFUSED))
+
+    assert readiness.ready
+    assert readiness.credentials is CredentialsState.REJECTED
+
+
+def test_what_cannot_be_judged_is_ready_as_unverified_after_ten_seconds(readiness: Readiness, clock: Clock) -> None:
+    readiness.judged(verdict(Outcome.UNJUDGEABLE))
+
+    clock.now = 9.9
+    before = readiness.ready
+    clock.now = 10.0
+
+    assert (before, readiness.ready, readiness.degraded) == (False, True, True)
+    assert readiness.credentials is CredentialsState.UNVERIFIED
+
+
+def test_a_check_that_hangs_counts_as_unjudgeable_too(readiness: Readiness, clock: Clock) -> None:
+    clock.now = 10.0
+
+    assert readiness.ready
+    assert readiness.degraded
+
+
+def test_an_unverified_key_that_turns_out_refused_makes_it_unready(readiness: Readiness, clock: Clock) -> None:
+    clock.now = 60.0
+    readiness.judged(verdict(Outcome.KEY_REFUSED))
+
+    assert not readiness.ready
+
+
+def test_an_outage_after_acceptance_changes_nothing(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED, lifecycle="active"))
+    readiness.judged(verdict(Outcome.UNJUDGEABLE))
+
+    assert readiness.ready
+    assert not readiness.degraded
+    assert readiness.model is ModelState.AVAILABLE
+
+
+def test_a_failing_upstream_leaves_it_ready_and_degraded(readiness: Readiness) -> None:
+    readiness.judged(verdict(Outcome.ACCEPTED))
+    readiness.upstream_failing = True
+
+    assert readiness.ready
+    assert readiness.degraded

@@ -1,0 +1,221 @@
+"""The real `chatbot-operator` against a real API server, with the rights that the chart grants it and no others."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from devcluster import binaries
+from devcluster.controlplane import ControlPlane, KubectlFailed
+
+CHART = Path(__file__).parents[2] / "charts" / "chatbot-operator"
+COMMAND = Path(sys.executable).with_name("chatbot-operator")
+SERVICE_IMAGE = "general-purpose-chatbot:test"
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+Value = TypeVar("Value")
+
+
+def wait_until(observe: Callable[[], Value], accept: Callable[[Value], object] = bool, *, seconds: float = 20) -> Value:
+    """Return what `observe` sees as soon as `accept` likes it; fail with the last sight after `seconds`."""
+    end = time.monotonic() + seconds
+    while not accept(seen := observe()):
+        if time.monotonic() > end:
+            pytest.fail(f"not reached within {seconds} s, last seen: {seen}")
+        time.sleep(0.05)
+    return seen
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom the operator acts as: a service account with the chart's rights."""
+
+    user: str
+    kubeconfig: Path
+    namespace: str
+    lease: str
+
+
+def grant(plane: ControlPlane, namespace: str, directory: Path) -> Account:
+    """Bind the chart's roles to an account of its own in `namespace`."""
+    name = f"chatbot-operator-{uuid.uuid4().hex[:6]}"
+    template = [binaries.binary("helm"), "template", name, CHART, "--namespace", namespace, "--show-only", "templates/rbac.yaml"]
+    roles = subprocess.run(template, capture_output=True, text=True, check=True, timeout=60).stdout
+    plane.kubectl("apply", "--filename=-", input=roles)
+    user = f"system:serviceaccount:{namespace}:{name}"
+    kubeconfig = plane.write_kubeconfig(directory / f"{name}.kubeconfig", user=user, groups=("system:serviceaccounts",))
+    return Account(user, kubeconfig, namespace, name)
+
+
+@dataclass
+class OperatorProcess:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """Return the lines with this message."""
+        return [line for line in self.lines() if line["message"] == message]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Return status and body of the operator's own port; status 0 when it does not answer."""
+        try:
+            with _direct.open(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples that have these labels."""
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        samples = (line for line in self.get("/metrics")[1].splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+        return sum(float(line.rsplit(" ", 1)[1]) for line in samples if all(label in line for label in wanted))
+
+    def leads(self) -> bool:
+        """Tell whether this process is the leader."""
+        return self.metric("leader_election_master_status") == 1
+
+    def wait_until_idle(self) -> None:
+        """Return when nothing was reconciled for a moment."""
+        last, since = -1.0, time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal last, since
+            count = self.metric("controller_runtime_reconcile_total")
+            if count != last:
+                last, since = count, time.monotonic()
+            return time.monotonic() - since > 1.5
+
+        wait_until(quiet, seconds=30)
+
+    def stop(self) -> int:
+        """End the operator as kubelet does and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=15)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def start_operator(account: Account, directory: Path, *, wait: bool = True, **environment: str) -> Iterator[OperatorProcess]:
+    """Run `chatbot-operator` until the block ends; its log must then hold no error, and it must have ended with 0 when told to."""
+    port = free_port()
+    log = directory / f"operator-{uuid.uuid4().hex[:6]}.log"
+    settings = {
+        "KUBECONFIG": str(account.kubeconfig),
+        "OPERATOR_SERVICE_IMAGE": SERVICE_IMAGE,
+        "OPERATOR_NAMESPACE": account.namespace,
+        "OPERATOR_LEASE_NAME": account.lease,
+        "OPERATOR_WATCH_NAMESPACES": account.namespace,
+        "OPERATOR_HTTP_HOST": "127.0.0.1",
+        "OPERATOR_HTTP_PORT": str(port),
+        "OPERATOR_LOG_LEVEL": "debug",
+        **environment,
+    }
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OPERATOR_", "KUBE"))}
+    with log.open("wb") as output, subprocess.Popen([COMMAND], env=inherited | settings, stdout=output, stderr=output) as process:
+        operator = OperatorProcess(process, log, port)
+        try:
+            if wait:
+                wait_until(lambda: operator.get("/readyz"), lambda answer: answer[0] == 200, seconds=30)
+                wait_until(operator.leads, seconds=30)
+            yield operator
+            code = operator.stop() if process.poll() is None else 0
+        finally:
+            process.kill()
+    assert code == 0, log.read_text()
+    errors = [line for line in log.read_text().splitlines() if '"level":"error"' in line or line.startswith(("Traceback", "  File"))]
+    assert errors == [], f"unexpected in the log: {errors}"
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What an account asked of the API server, from the audit log."""
+
+    plane: ControlPlane
+    user: str
+
+    def made(self, *, name: str = "") -> list[tuple[str, str, int]]:
+        """Return (verb, resource[/subresource], status) of each finished request about objects whose name starts with `name`."""
+        found = []
+        for line in self.plane.audit_log.read_text().splitlines():
+            event = json.loads(line)
+            reference = event.get("objectRef") or {}
+            if event["user"]["username"] != self.user or event["stage"] != "ResponseComplete" or reference.get("resource") == "leases":
+                continue
+            if reference.get("name", "").startswith(name):
+                resource = "/".join(filter(None, (reference.get("resource"), reference.get("subresource"))))
+                found.append((event["verb"], resource, event["responseStatus"]["code"]))
+        return found
+
+    def writes(self, *, name: str = "") -> list[tuple[str, str, int]]:
+        """Return the requests that could change something."""
+        return [request for request in self.made(name=name) if request[0] not in ("get", "list", "watch")]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of the test's own, as the administrator sees it."""
+
+    plane: ControlPlane
+    name: str
+
+    def apply(self, name: str, **spec: Any) -> None:
+        """Create or change a ChatbotDeployment."""
+        resource = {"apiVersion": "chatbot.dev/v1alpha1", "kind": "ChatbotDeployment", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=json.dumps(resource))
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 (as subprocess.run names it)
+        """Run kubectl in this namespace."""
+        return self.plane.kubectl(f"--namespace={self.name}", *arguments, input=input)
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None when it does not exist."""
+        try:
+            manifest: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json", "--show-managed-fields"))
+        except KubectlFailed as error:
+            if "NotFound" in str(error):
+                return None
+            raise
+        return manifest
+
+    def condition(self, name: str, type_: str) -> dict[str, Any] | None:
+        """Return a condition of a ChatbotDeployment."""
+        resource = self.get("chatbot", name) or {}
+        return next((c for c in resource.get("status", {}).get("conditions", ()) if c["type"] == type_), None)
+
+    def wait_for_status(self, name: str) -> dict[str, Any]:
+        """Return the resource when its status speaks of its newest generation."""
+
+        def current(resource: dict[str, Any] | None) -> bool:
+            return bool(resource) and resource["status"]["observedGeneration"] == resource["metadata"]["generation"]  # type: ignore[index] # bool above
+
+        found = wait_until(lambda: self.get("chatbot", name), current)
+        assert found is not None
+        return found

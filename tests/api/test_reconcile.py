@@ -1,0 +1,252 @@
+"""One operator for this module, in a namespace of its own; each test has its own resource."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from devcluster.controlplane import ControlPlane
+from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+
+pytestmark = pytest.mark.api
+
+CHILDREN = ("serviceaccount", "service", "networkpolicy", "deployment", "poddisruptionbudget")
+
+
+@pytest.fixture(scope="module")
+def team(control_plane_with_crd: ControlPlane) -> Namespace:
+    namespace = Namespace(control_plane_with_crd, f"reconcile-{uuid.uuid4().hex[:6]}")
+    control_plane_with_crd.kubectl("create", "namespace", namespace.name)
+    return namespace
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operator")
+
+
+@pytest.fixture(scope="module")
+def account(team: Namespace, directory: Path) -> Account:
+    return grant(team.plane, team.name, directory)
+
+
+@pytest.fixture(scope="module")
+def operator(account: Account, directory: Path) -> Iterator[OperatorProcess]:
+    with start_operator(account, directory) as operator:
+        yield operator
+
+
+@pytest.fixture
+def requests(team: Namespace, account: Account) -> Requests:
+    return Requests(team.plane, account.user)
+
+
+@pytest.fixture
+def bot(operator: OperatorProcess) -> str:
+    """A name for this test's resource, of which no other one is a prefix."""
+    return f"bot-{uuid.uuid4().hex[:8]}"
+
+
+def uid(manifest: dict[str, Any] | None) -> str | None:
+    return manifest["metadata"]["uid"] if manifest else None
+
+
+def test_new_resource_costs_one_request_for_each_child_and_one_for_its_status(team: Namespace, bot: str, requests: Requests) -> None:
+    team.apply(bot, systemPrompt="Be brief.")
+
+    team.wait_for_status(bot)
+
+    made = requests.made(name=bot)
+    applied = [resource for verb, resource, code in made if (verb, code) == ("patch", 201)]
+    assert Counter(applied) == Counter(
+        ["serviceaccounts", "configmaps", "services", "networkpolicies", "deployments", "poddisruptionbudgets"]
+    )
+    until_the_status = made[: made.index(("patch", "chatbotdeployments/status", 200)) + 1]
+    assert len(until_the_status) == len(applied) + 1
+
+
+def test_second_pass_sends_nothing(team: Namespace, bot: str, operator: OperatorProcess, requests: Requests) -> None:
+    team.apply(bot, replicas=0)
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+    operator.wait_until_idle()
+    before = requests.made()
+    passes = operator.metric("controller_runtime_reconcile_total")
+
+    team.kubectl("annotate", "chatbot", bot, "note=touched")
+    wait_until(lambda: operator.metric("controller_runtime_reconcile_total"), lambda count: count > passes)
+    operator.wait_until_idle()
+
+    assert requests.made() == before
+
+
+@pytest.mark.parametrize("kind", CHILDREN)
+def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
+    team.apply(bot)
+    team.wait_for_status(bot)
+    old = team.get(kind, bot)
+
+    team.kubectl("delete", kind, bot, "--wait=false")
+
+    wait_until(lambda: uid(team.get(kind, bot)), lambda new: new not in (None, uid(old)))
+
+
+def test_drift_of_an_owned_field_is_corrected(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=2)
+    team.wait_for_status(bot)
+
+    team.kubectl("scale", "deployment", bot, "--replicas=7")
+    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"spec":{"selector":{"app.kubernetes.io/instance":"elsewhere"}}}')
+
+    wait_until(lambda: (team.get("deployment", bot) or {})["spec"]["replicas"], lambda replicas: replicas == 2)
+    wait_until(lambda: (team.get("service", bot) or {})["spec"]["selector"]["app.kubernetes.io/instance"], lambda selected: selected == bot)
+
+
+def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:
+    team.apply(bot)
+    team.wait_for_status(bot)
+    patch = {
+        "metadata": {"annotations": {"example.com/note": "kept"}},
+        "spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": "sidecar:1"}]}}},
+    }
+
+    team.kubectl("patch", "deployment", bot, f"--patch={json.dumps(patch)}")
+    team.apply(bot, model={"maxTokens": 2048})
+    team.wait_for_status(bot)
+
+    deployment = wait_until(lambda: team.get("deployment", bot), lambda live: "2048" in json.dumps(live))
+    assert deployment is not None
+    assert deployment["metadata"]["annotations"]["example.com/note"] == "kept"
+    assert {container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]} == {"chatbot", "sidecar"}
+
+
+def test_field_removed_from_the_spec_is_removed_from_the_child(team: Namespace, bot: str) -> None:
+    team.apply(bot, imagePullSecrets=[{"name": "registry"}], service={"annotations": {"example.com/internal": "true"}})
+    team.wait_for_status(bot)
+
+    team.apply(bot)
+
+    def pull_secrets() -> Any:
+        return (team.get("deployment", bot) or {})["spec"]["template"]["spec"].get("imagePullSecrets")
+
+    wait_until(pull_secrets, lambda secrets: secrets is None)
+    wait_until(lambda: team.get("service", bot), lambda service: "example.com/internal" not in json.dumps(service))
+
+
+def test_child_that_is_no_longer_desired_is_pruned(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=2, systemPrompt="Be brief.")
+    wait_until(lambda: team.get("poddisruptionbudget", bot))
+
+    team.apply(bot, replicas=1)
+
+    wait_until(lambda: team.get("poddisruptionbudget", bot), lambda budget: budget is None)
+    wait_until(lambda: team.kubectl("get", "configmap", "--output=name"), lambda listed: bot not in listed)
+
+
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "chatbot-operator"}], ids=["unlabelled", "with our label"])
+def test_foreign_object_is_a_conflict_and_stays_untouched(team: Namespace, bot: str, labels: dict[str, str]) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": bot, "labels": labels}, "spec": {"ports": [{"port": 1234}]}}
+    team.kubectl("create", "--filename=-", input=json.dumps(service))
+    before = team.get("service", bot)
+
+    team.apply(bot)
+    stalled = wait_until(lambda: team.condition(bot, "Stalled"))
+
+    assert stalled is not None
+    assert (stalled["status"], stalled["reason"]) == ("True", "Conflict")
+    assert f"Service {bot}" in stalled["message"]
+    assert team.get("service", bot) == before
+
+
+def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Namespace, bot: str) -> None:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": bot, "labels": {"chatbot.dev/adopt": "true"}}}
+    team.kubectl("create", "--filename=-", input=json.dumps(account))
+    before = uid(team.get("serviceaccount", bot))
+
+    team.apply(bot)
+    resource = team.wait_for_status(bot)
+
+    adopted = team.get("serviceaccount", bot)
+    assert adopted is not None
+    assert uid(adopted) == before
+    assert adopted["metadata"]["ownerReferences"][0]["uid"] == uid(resource)
+    assert team.condition(bot, "Stalled") is None
+
+
+def test_deleted_resource_takes_its_children_along(team: Namespace, bot: str) -> None:
+    team.apply(bot, systemPrompt="Be brief.")
+    team.wait_for_status(bot)
+
+    team.kubectl("delete", "chatbot", bot)
+
+    kinds = f"{','.join(CHILDREN)},configmap,replicaset,pod,endpointslice"
+    wait_until(lambda: team.kubectl("get", kinds, "--output=name"), lambda listed: bot not in listed, seconds=60)
+
+
+def test_recreated_resource_gets_children_of_its_own(team: Namespace, bot: str) -> None:
+    team.apply(bot)
+    first = team.wait_for_status(bot)
+
+    team.kubectl("delete", "chatbot", bot)
+    team.apply(bot)
+    second = team.wait_for_status(bot)
+
+    assert uid(first) != uid(second)
+    for kind in CHILDREN:
+        wait_until(
+            lambda kind=kind: team.get(kind, bot),  # type: ignore[misc] # a default binds the loop variable
+            lambda child: child and child["metadata"]["ownerReferences"][0]["uid"] == uid(second),
+            seconds=60,
+        )
+    assert team.condition(bot, "Stalled") is None
+
+
+def test_scale_subresource_reaches_the_deployment(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=1)
+    team.wait_for_status(bot)
+
+    team.kubectl("scale", f"chatbot/{bot}", "--replicas=5")
+
+    wait_until(lambda: (team.get("deployment", bot) or {})["spec"]["replicas"], lambda replicas: replicas == 5)
+    wait_until(lambda: (team.get("chatbot", bot) or {})["status"]["replicas"], lambda replicas: replicas == 5)
+    scale = json.loads(team.kubectl("get", "--raw", f"/apis/chatbot.dev/v1alpha1/namespaces/{team.name}/chatbotdeployments/{bot}/scale"))
+    assert scale["spec"]["replicas"] == 5
+    assert bot in scale["status"]["selector"]
+
+
+def test_annotation_keeps_the_hands_off(team: Namespace, bot: str, operator: OperatorProcess) -> None:
+    team.apply(bot, replicas=1)
+    team.wait_for_status(bot)
+    team.kubectl("annotate", "chatbot", bot, "chatbot.dev/reconcile=disabled")
+    operator.wait_until_idle()
+
+    team.kubectl("scale", "deployment", bot, "--replicas=4")
+    operator.wait_until_idle()
+
+    assert (team.get("deployment", bot) or {})["spec"]["replicas"] == 4
+
+
+def test_transition_to_stalled_is_told_as_an_event(team: Namespace, bot: str) -> None:
+    team.kubectl("create", "serviceaccount", bot)
+
+    team.apply(bot)
+
+    listed = wait_until(
+        lambda: json.loads(team.kubectl("get", "events.events.k8s.io", "--output=json"))["items"],
+        lambda events: any(event["regarding"].get("name") == bot and event["reason"] == "Conflict" for event in events),
+    )
+    told = [event for event in listed if event["regarding"].get("name") == bot and event["regarding"]["kind"] == "ChatbotDeployment"]
+    assert [(event["type"], event["reason"]) for event in told] == [("Warning", "Conflict")]
+
+
+def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: Account, requests: Requests, directory: Path) -> None:
+    team.apply(bot, replicas=0, systemPrompt="Be brief.")
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+    before = requests.writes(name=bot)
+
+    with start_operator(account, directory, OPERATOR_LEADER_ELECTION="false") as second:
+        second.wait_until_idle()
+
+    assert requests.writes(name=bot) == before

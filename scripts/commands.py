@@ -5,6 +5,7 @@ A secret reaches a program by standard input only, never by its arguments or its
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 API_KEY_VARIABLE = "ANTHROPIC_API_KEY"
+KLOG = re.compile(r"[IWE]\d{4} \d\d:\d\d:")  # what client-go logs on the way: kubectl says the error again at the end
 
 
 class Failed(Exception):
@@ -29,7 +31,7 @@ def run(argv: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[st
     """Return the standard output of `argv`; raises Failed with its standard error as one line."""
     name = _spoken(argv)
     try:
-        done = subprocess.run(  # noqa: S603 - argv is ours
+        done = subprocess.run(
             argv, input=stdin, env=env or environment(), cwd=ROOT, capture_output=True, text=True, timeout=timeout_seconds, check=False
         )
     except FileNotFoundError as error:
@@ -48,8 +50,9 @@ def _spoken(argv: Sequence[str | Path]) -> str:
 
 
 def one_line(text: str, *, most_characters: int = 600) -> str:
-    """Return `text` without its line breaks; of a long one the end, where programs say what went wrong."""
-    return " ".join(text.split())[-most_characters:]
+    """Return `text` without its line breaks and without klog's lines; of a long one the end, where programs say what went wrong."""
+    lines = [line for line in text.splitlines() if not KLOG.match(line)]
+    return " ".join(" ".join(lines or text.splitlines()).split())[-most_characters:]
 
 
 def last_line(text: str) -> str:
@@ -84,7 +87,7 @@ class Tools:
     def port_forward(self, *arguments: str) -> Iterator[int]:
         """Yield a port on 127.0.0.1 that leads to what `arguments` name (`service/x`, `--namespace=y`), port `http`."""
         argv = self._kubectl(("port-forward", *arguments, ":http"))
-        with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        with subprocess.Popen(argv, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield _forwarded_port(process)
             finally:

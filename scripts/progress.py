@@ -100,7 +100,7 @@ class Progress:
         with self._lock:
             if self._cancelled:
                 raise Failed(f"{step.title}: given up")
-            process = subprocess.Popen(argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603
+            process = subprocess.Popen(argv, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
             self._processes.add(process)
         said = time.monotonic()
         while True:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from devcluster.binaries import binary
+from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder
 from scripts.commands import API_KEY_VARIABLE, Tools
 from scripts.installation import CHATBOT, NAMESPACE, SECRET
 
-pytestmark = pytest.mark.cluster
+# It removes the cluster: after all others.
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disturbed")]
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_SECONDS = 60
@@ -41,11 +43,11 @@ def tools() -> Tools:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[subprocess.CompletedProcess[str]]:
-    """The demo, up; down again at the end, whatever happened."""
-    done = demo("up")
-    yield done
+def running(devcluster: ControlPlane) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The demo, up; down at the end, whatever happened, and the bare cluster up again for those who come after."""
+    yield demo("up")
     demo("down")
+    subprocess.run([sys.executable, "-m", "devcluster", "up"], cwd=ROOT, check=True)
 
 
 def test_screen_shows_the_streamed_answer_and_what_to_try_next(running: subprocess.CompletedProcess[str]) -> None:

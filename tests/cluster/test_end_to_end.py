@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 import yaml
 from devcluster.binaries import binary
+from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder
 from scripts.chat import stream_answer
 from scripts.commands import Failed, Tools
@@ -135,14 +136,11 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def tools() -> Tools:
-    """The devcluster, up, with the three images in it; refuses one that holds a demo."""
-    for arguments in (["up"], ["load", *(str(archive(name)) for name in IMAGES)]):
-        subprocess.run([sys.executable, "-m", "devcluster", *arguments], cwd=ROOT, check=True)
-    tools = Tools(kubectl_binary=binary("kubectl"), helm_binary=binary("helm"), kubeconfig=str(state_folder() / "kubeconfig"))
-    if tools.kubectl("get", "namespace", "--selector=chatbot.dev/demo", "--output=name"):
-        pytest.fail("the devcluster holds the demo: run `make demo-down` first")
-    return tools
+def tools(devcluster: ControlPlane) -> Tools:
+    """kubectl and helm for the devcluster, with the three images in it."""
+    archives = [str(archive(name)) for name in IMAGES]
+    subprocess.run([sys.executable, "-m", "devcluster", "load", *archives], cwd=ROOT, check=True)
+    return Tools(kubectl_binary=binary("kubectl"), helm_binary=binary("helm"), kubeconfig=str(devcluster.kubeconfig))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def test_failure_is_one_line_with_what_the_program_said() -> None:
 
 
 def test_missing_program_is_named() -> None:
-    with pytest.raises(Failed, match="no-such-program x: .*no-such-program is not there"):
+    with pytest.raises(Failed, match=r"no-such-program x: .*no-such-program is not there"):
         run(["/nowhere/no-such-program", "x"])
 
 
@@ -41,3 +41,7 @@ def test_module_is_called_by_its_name() -> None:
 
 def test_long_error_keeps_its_end() -> None:
     assert one_line("a" * 1000 + "\nthe reason", most_characters=12) == "a the reason"
+
+
+def test_klog_lines_are_left_out() -> None:
+    assert one_line("E1122 13:17:51.031 24721 memcache.go:265] noise\nThe connection was refused") == "The connection was refused"

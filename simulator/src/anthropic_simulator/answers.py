@@ -131,7 +131,7 @@ def _derive_text(request: MessagesRequest) -> str:
     lines = [
         f"**You asked:** {question}",
         "",
-        f"This is answer {seed.hex()[:8]}, turn {(len(request.messages) + 1) // 2} of our conversation. In short, about *{topic}*:",
+        f"This is answer {seed.hex()[:8]}, turn {sum(turn.role == 'user' for turn in request.messages)} of our conversation. In short, about *{topic}*:",
         "",
         *(f"- **{words[byte % len(words)]}** wants a {_ADJECTIVES[byte % 8]} look" for byte in seed[:3]),
         "",
@@ -200,6 +200,6 @@ def _chosen_tool(request: MessagesRequest) -> Tool | None:
         return None
     if choice is not None and choice.type == "tool":
         return next((tool for tool in callable_ if tool.name == choice.name), None)
-    if not _is_forced(request) and request.messages[-1].has_tool_result:
+    if not _is_forced(request) and request.last_user_turn.has_tool_result:
         return None
     return callable_[0]

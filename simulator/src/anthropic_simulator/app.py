@@ -16,7 +16,7 @@ from anthropic_simulator.delivery import Delivery, Start, plan_json, plan_stream
 from anthropic_simulator.edge import EdgeMiddleware
 from anthropic_simulator.errors import ApiError, InvalidRequest, NotFound
 from anthropic_simulator.ledger import Ledger, LedgerMiddleware
-from anthropic_simulator.messages import encode_message, encode_stream
+from anthropic_simulator.messages import count_deltas, encode_message, encode_stream
 from anthropic_simulator.models import find_callable_model, find_model, list_models
 from anthropic_simulator.validation import CountTokensRequest, MessagesRequest, check_limits, parse_request
 
@@ -66,15 +66,14 @@ class _Simulator:
 
     def _deliver(self, asked: MessagesRequest, request: Request, behaviour: Behaviour) -> Delivery:
         answer = derive_answer(asked, body=request.state.body, events=behaviour.events)
-        frames = encode_stream(answer, events=behaviour.events)
         overload = ApiError(529)
         if asked.stream:
-            steps = plan_stream(frames, behaviour, overloaded=overload.body(request.state.request_id))
-        elif behaviour.overload_at is not None:
+            frames = encode_stream(answer, events=behaviour.events)
+            return Delivery(plan_stream(frames, behaviour, overloaded=overload.body(request.state.request_id)), ledger=self.ledger)
+        if behaviour.overload_at is not None:
             raise overload
-        else:
-            steps = plan_json(encode_message(answer), behaviour, deltas=sum(frame.is_delta for frame in frames))
-        return Delivery(steps, ledger=self.ledger)
+        deltas = count_deltas(answer, events=behaviour.events) if behaviour.pace else 0
+        return Delivery(plan_json(encode_message(answer), behaviour, deltas=deltas), ledger=self.ledger)
 
     async def get_behaviour(self, _: Request) -> Response:
         """GET /_simulator/behaviour."""

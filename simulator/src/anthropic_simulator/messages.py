@@ -39,6 +39,11 @@ def encode_stream(answer: Answer, *, events: int | None) -> list[Frame]:
     return list(_frames(answer, events))
 
 
+def count_deltas(answer: Answer, *, events: int | None) -> int:
+    """Return how many deltas the answer's stream has."""
+    return sum(1 for part in answer.parts for _ in _deltas(part, events))
+
+
 def _frames(answer: Answer, events: int | None) -> Iterator[Frame]:
     yield _frame("message_start", {"message": _message(answer, content=None)})
     for index, part in enumerate(answer.parts):

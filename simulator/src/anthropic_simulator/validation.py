@@ -14,6 +14,8 @@ from anthropic_simulator.models import Model
 _STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
 # Tags that pydantic puts into the path of a union and that are no part of the field's path.
 _TAGS = frozenset({"as_text", "as_blocks"})
+# What pydantic says otherwise of JSON.
+_WORDING = {"list_type": "Input should be a valid list", "dict_type": "Input should be a valid dictionary"}
 _OTHER_BLOCKS = ("image", "document", "search_result", "tool_use", "thinking", "redacted_thinking", "server_tool_use", "container_upload")
 
 
@@ -144,13 +146,18 @@ class CountTokensRequest(BaseModel):
     speed: Literal["standard", "fast"] | None = None
 
     @property
+    def last_user_turn(self) -> Turn:
+        """Return the turn to answer."""
+        return next(turn for turn in reversed(self.messages) if turn.role == "user")
+
+    @property
     def question(self) -> str:
-        """Return what the last turn says."""
-        return self.messages[-1].text
+        """Return what the turn to answer says."""
+        return self.last_user_turn.text
 
     @property
     def system_text(self) -> str:
-        """Return the system prompt, empty without one."""
+        """Return the system prompt, empty without one; system messages within the conversation are no part of it."""
         if self.system is None or isinstance(self.system, str):
             return self.system or ""
         return "\n".join(block.text for block in self.system)
@@ -207,18 +214,13 @@ def _check_conversation(turns: Sequence[Turn]) -> None:
         _check_turn(number, turn)
     if turns[0].role != "user":
         raise InvalidRequest('messages: first message must use the "user" role')
-    if turns[-1].role != "user":
+    if turns[-1].role == "assistant":
         raise InvalidRequest("This model does not support assistant message prefill. The conversation must end with a user message.")
 
 
 def _check_turn(number: int, turn: Turn) -> None:
-    if turn.role == "system":
-        raise InvalidRequest(
-            'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, '
-            'not "system" as an input message role.',
-        )
-    if turn.role not in ("user", "assistant"):
-        raise InvalidRequest(f"messages.{number}.role: Input should be 'user' or 'assistant'")
+    if turn.role not in ("user", "assistant", "system"):
+        raise InvalidRequest(f"messages.{number}.role: Input should be 'user', 'assistant' or 'system'")
     if not turn.content:
         raise InvalidRequest(f"messages.{number}: all messages must have non-empty content except for the optional final assistant message")
     texts = [turn.content] if isinstance(turn.content, str) else [block.text for block in turn.content if isinstance(block, TextBlock)]
@@ -262,5 +264,5 @@ def _complaint(detail: Any) -> str:
     if detail["type"] == "json_invalid":
         return f"The request body is not valid JSON: {detail['ctx']['error']}"
     where = ".".join(str(part) for part in detail["loc"] if part not in _TAGS)
-    message = "Extra inputs are not permitted" if detail["type"] == "extra_forbidden" else detail["msg"]
+    message = _WORDING.get(detail["type"], detail["msg"])
     return f"{where}: {message}" if where else f"The request body is not valid: {message}"

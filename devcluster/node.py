@@ -11,10 +11,11 @@ import shutil
 import socket
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from devcluster import cgroups, dns, network, processes, runtime
 from devcluster.binaries import binary
-from devcluster.controlplane import ControlPlane
+from devcluster.controlplane import ControlPlane, KubectlFailed
 from devcluster.progress import step
 
 NAME = "devcluster"
@@ -123,7 +124,7 @@ def _start(state: Path, name: str, options: dict[str, Path | str]) -> None:
 def _wait_until_ready(control_plane: ControlPlane) -> None:
     def ready() -> bool:
         processes.require_running(control_plane.state, KUBELET)
-        return is_ready(control_plane)
+        return is_ready(control_plane) and _kubelet_knows_its_pods(control_plane)
 
     processes.wait_until(ready, what=f"node {NAME} to be Ready", timeout_seconds=READY_SECONDS)
 
@@ -133,6 +134,22 @@ def is_ready(control_plane: ControlPlane) -> bool:
     answer = control_plane.kubectl("get", "node", NAME, "--ignore-not-found", "--output=json")
     conditions = json.loads(answer)["status"].get("conditions", []) if answer.strip() else []
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def _kubelet_knows_its_pods(control_plane: ControlPlane) -> bool:
+    """Say whether kubelet has read the list of its pods; before, it refuses logs and commands. Ready may stem from before its restart."""
+    bound = control_plane.kubectl("get", "pods", "--all-namespaces", f"--field-selector=spec.nodeName={NAME}", "--output=json")
+    try:
+        known = control_plane.kubectl("get", f"--raw=/api/v1/nodes/{NAME}/proxy/pods")
+    except KubectlFailed:
+        return False  # the API server still holds a connection to the former kubelet
+    return _living_pods(json.loads(bound)) <= {pod["metadata"]["uid"] for pod in json.loads(known)["items"] or ()}
+
+
+def _living_pods(pods: dict[str, Any]) -> set[str]:
+    """Return the uids of the pods that neither ended nor are being deleted."""
+    living = (pod for pod in pods["items"] if pod["status"]["phase"] in ("Pending", "Running"))
+    return {pod["metadata"]["uid"] for pod in living if "deletionTimestamp" not in pod["metadata"]}
 
 
 def _kubeconfig(control_plane: ControlPlane, name: str, *, user: str, groups: tuple[str, ...] = ()) -> Path:

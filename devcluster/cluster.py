@@ -2,15 +2,22 @@
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from devcluster import binaries, network, node, processes, runtime
+from devcluster import binaries, dns, network, node, processes, runtime
 from devcluster.controlplane import ControlPlane
 from devcluster.errors import DevclusterError, PrivilegeMissing
+from devcluster.ports import require_free
 from devcluster.progress import say, step
 from devcluster.state import lock
 
-API_SERVER_PORT = 6443
+API_SERVER_PORT, DNS_PORT, DNS_READY_PORT = 6443, 53, 8181
+NODE_PORTS = {
+    node.KUBELET: (node.KUBELET_PORT, node.KUBELET_HEALTH_PORT),
+    node.KUBE_PROXY: (node.PROXY_HEALTH_PORT, node.PROXY_METRICS_PORT),
+    dns.COREDNS: (DNS_PORT, DNS_READY_PORT),
+}
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", *node.COMPONENTS)
 
 
@@ -24,7 +31,9 @@ def up(state: Path) -> None:
     require_root()
     with lock(state):
         binaries.build()
+        require_ports(state, {"kube-apiserver": (API_SERVER_PORT,)}, address="0.0.0.0")
         network.up(state)
+        require_ports(state, NODE_PORTS, address=network.GATEWAY)
         plane = control_plane(state)
         with step("control plane"):
             plane.start()
@@ -59,6 +68,14 @@ def status(state: Path) -> dict[str, str]:
     api_server_ready = processes.running(state, "kube-apiserver") and plane.ready()
     node_ready = api_server_ready and node.is_ready(plane)
     return found | {"API server": "ready" if api_server_ready else "not ready", "node": "ready" if node_ready else "not ready"}
+
+
+def require_ports(state: Path, wanted: Mapping[str, Sequence[int]], *, address: str) -> None:
+    """Raise PortTaken if somebody else holds a port of a component that does not run yet."""
+    for component, ports in wanted.items():
+        if not processes.running(state, component):
+            for port in ports:
+                require_free(port, address=address, purpose=component)
 
 
 def remove_data(state: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from devcluster import binaries, processes
 from devcluster.certificates import Authority, KeyPair, write_private
 from devcluster.errors import DevclusterError
-from devcluster.ports import require_free, reserved_port
+from devcluster.ports import reserved_port
 
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVER_ADDRESS = "10.96.0.1"  # what pods see: the first address of the Services' range
@@ -75,7 +75,7 @@ class ControlPlane:
         return Authority(self.state / "certificates")
 
     def start(self) -> bool:
-        """Start what does not run, wait until all of it works, and return whether anything was started. Raises ProcessFailed, PortTaken."""
+        """Start what does not run, wait until all of it works, and return whether anything was started. Raises ProcessFailed."""
         self.state.mkdir(parents=True, exist_ok=True)
         self.write_kubeconfig(self.kubeconfig, user=ADMIN, groups=("system:masters",))
         started = [self._start_etcd(), self._start_api_server()]
@@ -125,8 +125,6 @@ class ControlPlane:
         return processes.start(self.state, "etcd", [binaries.binary("etcd"), *flags])
 
     def _start_api_server(self) -> bool:
-        if not self.ephemeral and not processes.running(self.state, "kube-apiserver"):
-            require_free(self.port, address=self.bind_address, purpose="the Kubernetes API server")
         policy = self.state / "audit-policy.json"
         write_private(policy, json.dumps(AUDIT_POLICY).encode())
         serving = self._serving()

@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from chatbot_operator.fleet import PodReport
 from chatbot_operator.resource import DURATION_PATTERN, ChatbotDeployment
 from chatbot_operator.settings import Settings
 
@@ -64,3 +65,25 @@ specs = _optional(
 
 names_of_resources = st.from_regex(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?", fullmatch=True)
 resources = st.builds(lambda spec, name: resource_of(spec, name=name), specs, names_of_resources)
+
+
+def report_of(
+    uid: str,
+    *,
+    credentials: str = "Accepted",
+    model: str = "Available",
+    breaker: str = "closed",
+    last_error_type: str | None = None,
+) -> PodReport:
+    """Return a pod's report."""
+    return PodReport.model_validate(
+        {
+            "version": 1,
+            "pod": {"uid": uid, "templateHash": "h1"},
+            "state": "ready",
+            "breaker": {"claude-sonnet-5-5": {"state": breaker}},
+            "lastErrorType": last_error_type,
+            "credentials": {"state": credentials},
+            "model": {"name": "claude-sonnet-5-5", "state": model},
+        }
+    )

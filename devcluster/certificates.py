@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CONTEXT = "chatbot-devcluster"
-LIFETIME = dt.timedelta(days=365)
+LIFETIME = dt.timedelta(days=3650)  # nothing rotates in a cluster that is made anew in seconds
 RENEWED_BEFORE_END = dt.timedelta(days=30)
 CLOCK_SKEW = dt.timedelta(minutes=5)
 KUBECONFIG = """\

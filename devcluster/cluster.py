@@ -12,11 +12,11 @@ from devcluster.ports import require_free
 from devcluster.progress import say, step
 from devcluster.state import lock
 
-API_SERVER_PORT, DNS_PORT, DNS_READY_PORT = 6443, 53, 8181
+API_SERVER_PORT = 6443
 NODE_PORTS = {
     node.KUBELET: (node.KUBELET_PORT, node.KUBELET_HEALTH_PORT),
     node.KUBE_PROXY: (node.PROXY_HEALTH_PORT, node.PROXY_METRICS_PORT),
-    dns.COREDNS: (DNS_PORT, DNS_READY_PORT),
+    dns.COREDNS: (dns.PORT, dns.READY_PORT),
 }
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", *node.COMPONENTS)
 

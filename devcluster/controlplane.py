@@ -203,6 +203,7 @@ class ControlPlane:
 def control_plane(directory: Path) -> Iterator[ControlPlane]:
     """Run a control plane without a node, with empty data, until the block ends or the calling process dies in whatever way."""
     binaries.build(binaries.CONTROL_PLANE)
+    directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     processes.stop_all(directory, grace_seconds=0)
     shutil.rmtree(directory / "etcd", ignore_errors=True)

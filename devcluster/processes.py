@@ -180,30 +180,39 @@ def parse_identity(stat: str, *, boot: str) -> Identity:
 
 def alive(identity: Identity) -> bool:
     """Say whether that very process lives and is no zombie."""
+    return process_state(identity) not in (None, "Z", "X")
+
+
+def process_state(identity: Identity) -> str | None:
+    """Return the state letter of that very process; None when there is no such process, or its pid means another one by now."""
     try:
         stat = Path(f"/proc/{identity.pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return None
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return parse_identity(stat, boot=boot) == identity and stat.rpartition(")")[2].split()[0] not in "ZX"
+    return stat.rpartition(")")[2].split()[0] if parse_identity(stat, boot=boot) == identity else None
 
 
 def end(identity: Identity, *, grace_seconds: float) -> bool:
-    """End that very process, wait until it is gone, and return whether it lived. A pidfd keeps the pid from meaning anybody else."""
+    """End that very process and return whether it lived, once all its threads are gone, and their sockets and locks with them.
+
+    A pidfd keeps the pid from meaning anybody else. A killed process may be a zombie whose other threads still end: that is waited for.
+    """
     try:
         descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return False
     try:
-        if not alive(identity):
+        if process_state(identity) is None:
             return False
+        lived = alive(identity)
         gone = select.poll()
         gone.register(descriptor, select.POLLIN)
         for number, patience_seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, KILL_SECONDS)):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, number)
             if gone.poll(patience_seconds * 1000):
-                return True
+                return lived
         raise TimeoutError(f"process {identity.pid} survived SIGKILL for {KILL_SECONDS:g} s")
     finally:
         os.close(descriptor)

@@ -10,13 +10,19 @@ from devcluster.progress import say
 
 
 def state_folder() -> Path:
-    """Return the folder of this machine's devcluster (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "chatbot-devcluster"
+    """Return the folder of this machine's devcluster."""
+    return base_directory("XDG_STATE_HOME", ".local/state") / "chatbot-devcluster"
 
 
 def cache_folder() -> Path:
     """Return the folder of the built binaries."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chatbot-devcluster"
+    return base_directory("XDG_CACHE_HOME", ".cache") / "chatbot-devcluster"
+
+
+def base_directory(variable: str, default: str) -> Path:
+    """Return a folder as the XDG base directory specification says: a relative one is to be ignored."""
+    given = Path(os.environ.get(variable, ""))
+    return given if given.is_absolute() else Path.home() / default
 
 
 @contextmanager

@@ -108,6 +108,19 @@ def test_damaged_record_means_not_running(state: Path, content: str) -> None:
     assert not processes.stop(state, "sleeper")
 
 
+def test_stop_waits_for_the_threads_of_a_process_whose_first_thread_ended(state: Path) -> None:
+    lingering = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); ctypes.CDLL(None).syscall(60, 0)"
+    )
+    processes.start(state, "lingering", [sys.executable, "-c", lingering])
+    pid = pid_of(state, "lingering")
+    processes.wait_until(lambda: not processes.running(state, "lingering"), what="the first thread", timeout_seconds=5)
+
+    processes.stop(state, "lingering")
+
+    assert list(Path(f"/proc/{pid}/task").glob("*")) in ([], [Path(f"/proc/{pid}/task/{pid}")])
+
+
 def test_process_that_ends_at_once_is_an_error_with_its_output(state: Path) -> None:
     with pytest.raises(processes.ProcessFailed, match=r"lister ended at once[\s\S]*/nowhere"):
         processes.start(state, "lister", ["/bin/ls", "/nowhere"])

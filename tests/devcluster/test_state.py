@@ -16,9 +16,10 @@ with lock(Path({folder!r})):
 """
 
 
-def test_folders_follow_the_base_directory_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", ["", "relative/is/ignored"])
+def test_folders_follow_the_base_directory_specification(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_STATE_HOME", "")
+    monkeypatch.setenv("XDG_STATE_HOME", given)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
 
     assert state_folder() == tmp_path / ".local/state/chatbot-devcluster"

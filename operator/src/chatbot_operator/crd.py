@@ -155,12 +155,11 @@ def _without_const(schema: Manifest) -> Manifest:
 
 
 def _without_idle_default(schema: Manifest) -> Manifest:
-    """Return `schema` without a default that says what absence says: null, or nothing at all."""
+    """Return `schema` without a default that says what absence says: null, or an empty list or map."""
     default = schema.get("default")
-    if isinstance(default, dict):
-        default = {key: value for key, value in default.items() if value not in (None, [], {})}
-    rest = {key: value for key, value in schema.items() if key != "default"}
-    return schema | {"default": default} if default not in (None, [], {}) else rest
+    if isinstance(default, dict) and "properties" in schema:
+        return schema | {"default": {key: value for key, value in default.items() if value not in (None, [], {})}}
+    return {key: value for key, value in schema.items() if key != "default" or value not in (None, [], {})}
 
 
 def _check_keywords(schema: Manifest, path: str) -> None:

@@ -236,7 +236,7 @@ async def test_stall_keeps_the_connection_open_after_the_events_before_it(
     kinds: list[str] = []
 
     with pytest.raises(httpx2.ReadTimeout):
-        await read_kinds(client, question | {"timeout": 0.3}, into=kinds)
+        await read_kinds(client, question | {"timeout": 1.0}, into=kinds)
 
     assert kinds == ["message_start", "content_block_start", "content_block_delta", "content_block_delta"]
 

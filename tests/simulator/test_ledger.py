@@ -59,7 +59,7 @@ async def test_leaving_before_the_answer_is_cancelled_at_once(
     begin = time.monotonic()
     counts = await asyncio.to_thread(simulator.wait_until, lambda counts: counts["open"] == 0)
 
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 1.0
     assert counts["cancelled"] == 1
     assert counts["total"] == 1
 
@@ -78,8 +78,22 @@ async def test_leaving_mid_stream_is_cancelled_at_once(
     begin = time.monotonic()
     counts = await asyncio.to_thread(simulator.wait_until, lambda counts: counts["cancelled"] == 1)
 
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 1.0
     assert counts["open"] == 0
+
+
+async def test_leaving_while_sending_the_body_is_cancelled(simulator: Simulator) -> None:
+    host, port = simulator.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+    await asyncio.to_thread(simulator.wait_until, lambda counts: counts["open"] == 1)
+
+    writer.close()
+    await writer.wait_closed()
+    counts = await asyncio.to_thread(simulator.wait_until, lambda counts: counts["open"] == 0)
+
+    assert counts["cancelled"] == 1
+    assert counts["by_status"] == {}
 
 
 async def test_leaving_a_long_burst_unread_is_cancelled(simulator: Simulator) -> None:
@@ -110,4 +124,5 @@ async def test_two_hundred_open_streams_all_end(client: AsyncAnthropic, question
     counts = await asyncio.gather(*(read() for _ in range(200)))
 
     assert set(counts) == {15}
-    assert simulator.wait_until(lambda counts: counts["open"] == 0)["cancelled"] == 0
+    assert simulator.requests()["open"] == 0
+    assert simulator.requests()["cancelled"] == 0

@@ -74,7 +74,7 @@ def test_signal_ends_it_with_code_0_at_once_even_with_open_streams(sent: signal.
         simulator.process.send_signal(sent)
 
         assert simulator.process.wait(timeout=5) == 0
-        assert time.monotonic() - begin < 1.0
+        assert time.monotonic() - begin < 3.0
 
 
 def test_it_says_nothing_but_its_start_line(tmp_path: Path) -> None:

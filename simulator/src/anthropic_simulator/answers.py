@@ -128,10 +128,11 @@ def _derive_text(request: MessagesRequest) -> str:
     seed = hashlib.blake2b(request.question.encode("utf-8"), digest_size=16).digest()
     words = _WORD.findall(request.question[:2000]) or ["nothing"]
     topic = max(words, key=len).lower()
+    turn_number = sum(turn.role == "user" for turn in request.messages)
     lines = [
         f"**You asked:** {question}",
         "",
-        f"This is answer {seed.hex()[:8]}, turn {sum(turn.role == 'user' for turn in request.messages)} of our conversation. In short, about *{topic}*:",
+        f"This is answer {seed.hex()[:8]}, turn {turn_number} of our conversation. In short, about *{topic}*:",
         "",
         *(f"- **{words[byte % len(words)]}** wants a {_ADJECTIVES[byte % 8]} look" for byte in seed[:3]),
         "",

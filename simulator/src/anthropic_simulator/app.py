@@ -26,7 +26,7 @@ _GARBAGE = b"<html><body>This is no JSON: {]</body></html>"
 def create_app(behaviour: Behaviour | None = None) -> Starlette:
     """Return the simulator, with the faults of `behaviour` from the start."""
     simulator = _Simulator(behaviour or Behaviour())
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/messages", simulator.create_message, methods=["POST"]),
             Route("/v1/messages/count_tokens", count_tokens, methods=["POST"]),
@@ -41,6 +41,8 @@ def create_app(behaviour: Behaviour | None = None) -> Starlette:
         middleware=[Middleware(LedgerMiddleware, ledger=simulator.ledger), Middleware(EdgeMiddleware)],
         exception_handlers={HTTPException: _raise_api_error},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Simulator:
@@ -59,9 +61,9 @@ class _Simulator:
             raise error
         if behaviour.redirect_to is not None:
             location = (b"location", behaviour.redirect_to.encode("ascii"))
-            return Delivery([Start(307, (location, (b"content-length", b"0")))], ledger=self.ledger)
+            return Delivery([Start(307, (location, (b"content-length", b"0")))])
         if behaviour.garbage:
-            return Delivery(_garbage(stream=asked.stream), ledger=self.ledger)
+            return Delivery(_garbage(stream=asked.stream))
         return self._deliver(asked, request, behaviour)
 
     def _deliver(self, asked: MessagesRequest, request: Request, behaviour: Behaviour) -> Delivery:
@@ -69,11 +71,11 @@ class _Simulator:
         overload = ApiError(529)
         if asked.stream:
             frames = encode_stream(answer, events=behaviour.events)
-            return Delivery(plan_stream(frames, behaviour, overloaded=overload.body(request.state.request_id)), ledger=self.ledger)
+            return Delivery(plan_stream(frames, behaviour, overloaded=overload.body(request.state.request_id)))
         if behaviour.overload_at is not None:
             raise overload
         deltas = count_deltas(answer, events=behaviour.events) if behaviour.pace else 0
-        return Delivery(plan_json(encode_message(answer), behaviour, deltas=deltas), ledger=self.ledger)
+        return Delivery(plan_json(encode_message(answer), behaviour, deltas=deltas))
 
     async def get_behaviour(self, _: Request) -> Response:
         """GET /_simulator/behaviour."""
@@ -104,12 +106,13 @@ async def count_tokens(request: Request) -> Response:
 async def get_models(request: Request) -> Response:
     """GET /v1/models."""
     query = request.query_params
-    limit = query.get("limit", "20")
-    if not limit.isdecimal():
-        raise InvalidRequest("limit: Input should be a valid integer")
+    try:
+        limit = int(query.get("limit", "20"))
+    except ValueError as error:
+        raise InvalidRequest("limit: Input should be a valid integer") from error
     page = list_models(
         lifecycles=[*query.getlist("lifecycle"), *query.getlist("lifecycle[]")],
-        limit=int(limit),
+        limit=limit,
         after_id=query.get("after_id"),
         before_id=query.get("before_id"),
     )

@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from anthropic_simulator.behaviour import Behaviour
-from anthropic_simulator.ledger import Ledger
 from anthropic_simulator.messages import Frame, encode_event
 
 _BURST_BYTES = 65536
@@ -90,11 +90,10 @@ def _paced(frames: Sequence[Frame], pace_seconds: float) -> list[Step]:
 
 
 class Delivery:
-    """An ASGI response that plays its steps; a client that leaves before the end is counted as cancelled at once."""
+    """An ASGI response that plays its steps; raises ClientDisconnect as soon as the client leaves before the end."""
 
-    def __init__(self, steps: Sequence[Step], *, ledger: Ledger) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
-        self._ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer; needs the connection's transport in the scope's state (see `server.py`)."""
@@ -104,7 +103,8 @@ class Delivery:
         else:
             finished = await player.play(self._steps)
         if not finished:
-            self._ledger.cancelled += 1
+            await _client_left(receive)  # which the server has noticed by then; returning earlier is an error to it
+            raise ClientDisconnect
 
     async def _race(self, player: "_Player", receive: Receive) -> bool:
         playing = asyncio.create_task(player.play(self._steps))

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,8 +47,6 @@ class EdgeMiddleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["state"]
         body = await _read_body(Headers(scope=scope), receive)
-        if body is None:
-            return
         if body:
             state["body"] = body
             state["request_id"] = derive_id("req", scope["method"].encode("ascii"), scope["raw_path"], scope["query_string"], body)
@@ -78,8 +77,8 @@ def _rate_limit_headers(now: int) -> tuple[tuple[bytes, bytes], ...]:
     return tuple(headers)
 
 
-async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
-    """Return the whole body, or None if the client left before its end; raises TooLarge as soon as that is known."""
+async def _read_body(headers: Headers, receive: Receive) -> bytes:
+    """Return the whole body; raises TooLarge as soon as that is known, ClientDisconnect when the client leaves before its end."""
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise TooLarge
@@ -87,7 +86,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes | None:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return None
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > MAX_BODY_BYTES:
             raise TooLarge

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_PATHS = 1000
@@ -47,19 +48,38 @@ class LedgerMiddleware:
         self.ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the request, its status as the answer starts, and its end."""
+        """Count the request, its status as the answer starts, its end, and a client that leaves (ClientDisconnect)."""
         path = scope.get("path", "")
         if scope["type"] != "http" or path == "/healthz" or path.startswith("/_simulator/"):
             await self.app(scope, receive, send)
             return
 
+        count = _Count(self.ledger, path)
+
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.ledger.by_status[str(message["status"])] += 1
+            elif not message.get("more_body", False):
+                count.end()
             await send(message)
 
-        self.ledger.begin(path)
         try:
             await self.app(scope, receive, counting_send)
+        except ClientDisconnect:
+            self.ledger.cancelled += 1
         finally:
-            self.ledger.open -= 1
+            count.end()
+
+
+class _Count:
+    """One request's share of `open`: given back once, before the last byte goes out, so that who has the answer sees it closed."""
+
+    def __init__(self, ledger: Ledger, path: str) -> None:
+        self._ledger = ledger
+        self._open = True
+        ledger.begin(path)
+
+    def end(self) -> None:
+        if self._open:
+            self._open = False
+            self._ledger.open -= 1

@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
                 lifespan="off",
                 ws="none",
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 log_level="error",
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,

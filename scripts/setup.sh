@@ -25,6 +25,6 @@ if [[ "$(.venv/bin/uv --version 2>/dev/null)" != "uv $uv_version"* ]]; then
         die "uv $uv_version could not be installed: the Python package index must be reachable"
 fi
 export VIRTUAL_ENV="$PWD/.venv"
-.venv/bin/uv pip sync --quiet --require-hashes requirements/dev.txt ||
+.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt ||
     die "the locked packages could not be installed: the Python package index must be reachable"
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable operator --editable service --editable simulator

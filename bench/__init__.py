@@ -1,0 +1,1 @@
+"""Benchmarks: bounded, on loopback, and quoted only together with the command that prints them."""

@@ -134,7 +134,8 @@ def _load_modules() -> None:
 def _allow_pod_traffic() -> None:
     """Let the pods through a firewall whose policy is to drop (as Docker sets it), in a chain of our own."""
     _run("iptables", "-w", "-N", _CHAIN, check=False)
-    wanted = (("-i", BRIDGE, "-j", "ACCEPT"), ("-o", BRIDGE, "-j", "ACCEPT"))
+    # An address of a Service that gets here has no pods behind it: kube-proxy's chains are to refuse it.
+    wanted = (("-i", BRIDGE, "!", "-d", SERVICE_CIDR, "-j", "ACCEPT"), ("-o", BRIDGE, "-j", "ACCEPT"))
     for rule in wanted:
         _ensure_rule(_CHAIN, *rule)
     for parent in ("FORWARD", "INPUT"):

@@ -21,6 +21,8 @@ from devcluster.errors import DevclusterError
 CONTAINERD = "containerd"
 PAUSE_IMAGE = f"devcluster.local/pause:{versions.PAUSE}"
 TEMPLATES = Path(__file__).parent / "templates"
+# containerd's CRI part takes an image for known by this label, also when its name has come to mean another image (seen with 1.6.20).
+UNSEEN = "io.cri-containerd.image="
 READY_SECONDS = 30.0
 LOAD_SECONDS = 120.0
 END_SECONDS = 15.0
@@ -81,6 +83,8 @@ def load(state: Path, archives: Iterable[Path]) -> tuple[str, ...]:
         missing = [image for image in read_images(archive) if not _loaded(state, image)]
         if missing:
             _ctr(state, "images", "import", str(archive))
+            for reference in (reference for image in missing for reference in image.references):
+                _ctr(state, "images", "label", full_name(reference), UNSEEN)
             processes.wait_until(
                 partial(_all_loaded, state, missing), what=f"kubelet's view of {archive.name}", timeout_seconds=LOAD_SECONDS
             )
@@ -142,10 +146,10 @@ def _all_loaded(state: Path, wanted: Sequence[Image]) -> bool:
 def _loaded(state: Path, image: Image) -> bool:
     """Say whether every name of the image means this very image, also for kubelet."""
     known = images(state)
-    return image.identity in known and all(known.get(_full_name(reference)) == known[image.identity] for reference in image.references)
+    return image.identity in known and all(known.get(full_name(reference)) == known[image.identity] for reference in image.references)
 
 
-def _full_name(reference: str) -> str:
+def full_name(reference: str) -> str:
     """Return the name that containerd gives an image: one without a registry is completed as Docker does."""
     first, slash, _ = reference.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):

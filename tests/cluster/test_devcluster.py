@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from devcluster import cgroups, cluster, network, node, processes, runtime
-from devcluster.archive import write_archive
+from devcluster.archive import read_images, write_archive
 from devcluster.controlplane import ControlPlane, KubectlFailed
 
 pytestmark = pytest.mark.cluster
@@ -92,13 +92,18 @@ def test_a_pod_resolves_a_service(devcluster: ControlPlane, probe: Probe, name: 
 
 def test_a_service_that_is_not_there_has_no_address(probe: Probe) -> None:
     with pytest.raises(KubectlFailed, match="no such host"):
-        probe.run("resolve", f"nobody.{NAMESPACE}.svc.cluster.local.")
+        probe.run("resolve", f"nothing.{NAMESPACE}.svc.cluster.local.")
 
 
 def test_a_pod_reaches_the_pods_of_a_service_itself_included(probe: Probe) -> None:
     answered = {probe.run("get", f"http://probe.{NAMESPACE}.svc/") for _ in range(12)}
 
     assert len(answered) == 2
+
+
+def test_a_service_without_pods_refuses_at_once(probe: Probe) -> None:
+    with pytest.raises(KubectlFailed, match="connection refused"):
+        probe.run("get", f"http://nobody.{NAMESPACE}.svc/")
 
 
 def test_a_pod_reaches_the_api_server(probe: Probe) -> None:
@@ -116,6 +121,20 @@ def test_logs_come_from_the_pod(devcluster: ControlPlane, probe: Probe) -> None:
 
 def test_an_image_that_is_there_is_not_loaded_again(devcluster: ControlPlane, probe: Probe) -> None:
     assert runtime.load(devcluster.state, [probe.archive]) == ()
+
+
+def test_a_name_that_means_another_image_is_loaded_again(devcluster: ControlPlane, tmp_path: Path) -> None:
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "program").write_bytes(content)
+        archive = write_archive(
+            tmp_path / "image.tar", reference="renamed:1", programs={"/program": tmp_path / "program"}, entrypoint=["/program"]
+        )
+
+        cluster.load(devcluster.state, [archive])
+
+        (image,) = read_images(archive)
+        known = runtime.images(devcluster.state)
+        assert known["docker.io/library/renamed:1"] == known[image.identity]
 
 
 def test_up_on_a_healthy_cluster_changes_nothing(devcluster: ControlPlane, probe: Probe) -> None:
@@ -222,12 +241,19 @@ def manifests() -> Sequence[dict[str, Any]]:
         "containers": [container],
     }
     deployment = {"replicas": 2, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
-    service = {"type": "NodePort", "selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}
+    ports = [{"port": 80, "targetPort": 8080}]
+    service = {"type": "NodePort", "selector": labels, "ports": ports}
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": restricted}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe", "namespace": NAMESPACE}, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe", "namespace": NAMESPACE}, "spec": service},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "nobody", "namespace": NAMESPACE},
+            "spec": {"selector": {"app": "nobody"}, "ports": ports},
+        },
     )
 
 

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const patience = 5 * time.Second
+const patience = 15 * time.Second
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {

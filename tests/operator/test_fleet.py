@@ -88,14 +88,14 @@ def test_breakers_are_counted_for_the_model_that_answers() -> None:
 def test_of_two_reports_of_a_pod_the_later_counts() -> None:
     fleet = merge([report_of("a", credentials="Missing"), report_of("a", credentials="Accepted")], expected=1)
 
-    assert worst_credentials(tuple(fleet.reports.values())) is CredentialsState.ACCEPTED
+    assert worst_credentials(fleet.pods.values()) is CredentialsState.ACCEPTED
 
 
 def test_worst_key_counts() -> None:
     states = ("Accepted", "Unverified", "Missing", "Rejected")
-    reports = [report_of(state, credentials=state) for state in states]
+    pods = list(merge([report_of(state, credentials=state) for state in states], expected=4).pods.values())
 
-    assert [worst_credentials(reports[: count + 1]) for count in range(4)] == [CredentialsState(state) for state in states]
+    assert [worst_credentials(pods[: count + 1]) for count in range(4)] == [CredentialsState(state) for state in states]
     assert worst_credentials([]) is None
 
 
@@ -104,6 +104,13 @@ def test_last_error_type_does_not_depend_on_the_order(order: list[str | None]) -
     fleet = merge([report_of(str(index), last_error_type=name) for index, name in enumerate(order)], expected=5)
 
     assert fleet.last_error_type() == "api_error"
+
+
+def test_mere_traffic_does_not_change_the_health() -> None:
+    quiet = PodReport.parse(json.dumps(BODY).encode())
+    busy = PodReport.parse(json.dumps(BODY | {"inFlight": 9, "windows": {}, "tokens": {"input": 11, "output": 21}}).encode())
+
+    assert merge([quiet], expected=1) == merge([busy], expected=1)
 
 
 def test_no_report_says_nothing() -> None:

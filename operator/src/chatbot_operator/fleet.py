@@ -1,7 +1,7 @@
 """The pods' reports, and the health of all of them as one value. Reports are untrusted: bounded, typed, and never echoed unread."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
@@ -97,16 +97,27 @@ class PodReport(Model):
             raise ReportInvalid(f"report.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class PodHealth:
+    """What the status needs of one report: nothing that changes with every request, so that equal health means nothing to do."""
+
+    uid: str
+    credentials: CredentialsState
+    model: ModelState
+    breaker: BreakerState
+    last_error_type: str | None
+
+
 @dataclass(frozen=True)
 class FleetHealth:
-    """What all reports say together; `expected` is how many pods should have reported, `reports` is by pod uid."""
+    """What all reports say together; `expected` is how many pods should have reported, `pods` is by uid."""
 
     expected: int = 0
-    reports: Mapping[str, PodReport] = field(default_factory=dict)
+    pods: Mapping[str, PodHealth] = field(default_factory=dict)
 
     def breakers(self) -> Mapping[BreakerState, int]:
-        """Return how many pods have the breaker of their model in which state; a breaker that never tripped is closed."""
-        return Counter(_breaker(report) for report in self.reports.values())
+        """Return how many pods have the breaker of their model in which state."""
+        return Counter(pod.breaker for pod in self.pods.values())
 
     def worst_breaker(self) -> BreakerState | None:
         """Return the state that is the worst of all pods', or None without a report."""
@@ -115,28 +126,35 @@ class FleetHealth:
 
     def last_error_type(self) -> str | None:
         """Return the error type that most pods saw last; of several, the first by name, so that the answer is stable."""
-        counts = Counter(report.last_error_type for report in self.reports.values() if report.last_error_type)
+        counts = Counter(pod.last_error_type for pod in self.pods.values() if pod.last_error_type)
         return min(counts, key=lambda name: (-counts[name], name), default=None)
 
-    def of_pods(self, uids: Collection[str]) -> tuple[PodReport, ...]:
-        """Return the reports of the given pods."""
-        return tuple(report for uid, report in self.reports.items() if uid in uids)
+    def of(self, uids: Collection[str]) -> tuple[PodHealth, ...]:
+        """Return the health of the given pods, as far as they reported."""
+        return tuple(pod for uid, pod in self.pods.items() if uid in uids)
 
 
 def merge(reports: Sequence[PodReport], *, expected: int) -> FleetHealth:
     """Return the health of the fleet; of two reports of one pod the later in the sequence counts."""
-    return FleetHealth(expected=expected, reports={report.pod.uid: report for report in reports})
+    return FleetHealth(expected=expected, pods={report.pod.uid: _health(report) for report in reports})
 
 
-def worst_credentials(reports: Collection[PodReport]) -> CredentialsState | None:
+def worst_credentials(pods: Iterable[PodHealth]) -> CredentialsState | None:
     """Return the state of the key that asks most for attention, or None without a report."""
-    states = {report.credentials.state for report in reports}
+    states = {pod.credentials for pod in pods}
     return next((state for state in _CREDENTIALS_WORST_FIRST if state in states), None)
 
 
 _CREDENTIALS_WORST_FIRST = (CredentialsState.REJECTED, CredentialsState.MISSING, CredentialsState.UNVERIFIED, CredentialsState.ACCEPTED)
 
 
-def _breaker(report: PodReport) -> BreakerState:
+def _health(report: PodReport) -> PodHealth:
+    """Return the part of a report that the status needs; a breaker that the report does not name never tripped."""
     breaker = report.breaker.get(report.model.name)
-    return breaker.state if breaker else BreakerState.CLOSED
+    return PodHealth(
+        uid=report.pod.uid,
+        credentials=report.credentials.state,
+        model=report.model.state,
+        breaker=breaker.state if breaker else BreakerState.CLOSED,
+        last_error_type=report.last_error_type,
+    )

@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from chatbot_operator import pods
-from chatbot_operator.fleet import FleetHealth, PodReport, worst_credentials
+from chatbot_operator.fleet import FleetHealth, PodHealth, worst_credentials
 from chatbot_operator.observed import Observed
 from chatbot_operator.pods import PodFailure
 from chatbot_operator.resource import ChatbotDeployment, CredentialsState, Manifest, ModelState, State
@@ -97,18 +97,18 @@ class View:
         return pods.current_revision(self.observed.pods)
 
     @cached_property
-    def current_reports(self) -> tuple[PodReport, ...]:
-        """Return the reports of the pods of this generation; of all pods while there are none but these."""
+    def current_health(self) -> tuple[PodHealth, ...]:
+        """Return what the pods of this generation reported; what all did while there are none but these."""
         if self.current_pods:
-            return self.fleet.of_pods({pod["metadata"]["uid"] for pod in self.current_pods})
+            return self.fleet.of({pod["metadata"]["uid"] for pod in self.current_pods})
         only_current = self.deployment_is_current and 0 < self.count("replicas") == self.count("updatedReplicas")
-        return tuple(self.fleet.reports.values()) if only_current else ()
+        return tuple(self.fleet.pods.values()) if only_current else ()
 
     @cached_property
-    def blocked_reports(self) -> tuple[PodReport, ...]:
-        """Return the reports of the pods of this generation that are not ready."""
+    def blocked(self) -> tuple[PodHealth, ...]:
+        """Return what the pods of this generation reported that are not ready."""
         ready = _ready_uids(self.observed)
-        return tuple(report for report in self.current_reports if report.pod.uid not in ready)
+        return tuple(pod for pod in self.current_health if pod.uid not in ready)
 
     @cached_property
     def pod_failure(self) -> PodFailure | None:
@@ -163,7 +163,7 @@ def _rolled_out(view: View) -> Verdict | None:
 
 
 def _key_rejected(view: View) -> Verdict | None:
-    if worst_credentials(view.blocked_reports) is not CredentialsState.REJECTED:
+    if worst_credentials(view.blocked) is not CredentialsState.REJECTED:
         return None
     secret = view.resource.spec.credentials.secret_ref
     message = (
@@ -173,7 +173,7 @@ def _key_rejected(view: View) -> Verdict | None:
 
 
 def _model_rejected(view: View) -> Verdict | None:
-    refused = {report.model.state for report in view.blocked_reports} & {ModelState.NOT_FOUND, ModelState.RETIRED}
+    refused = {pod.model for pod in view.blocked} & {ModelState.NOT_FOUND, ModelState.RETIRED}
     if not refused:
         return None
     why = "is retired" if ModelState.RETIRED in refused else "does not exist or is not open to this key"
@@ -183,7 +183,7 @@ def _model_rejected(view: View) -> Verdict | None:
 
 
 def _secret_missing(view: View) -> Verdict | None:
-    if worst_credentials(view.blocked_reports) is not CredentialsState.MISSING:
+    if worst_credentials(view.blocked) is not CredentialsState.MISSING:
         return None
     secret = view.resource.spec.credentials.secret_ref
     message = f"The pods wait for key {secret.key} of Secret {secret.name}. Create it: {secret_command(view.resource)}"

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from chatbot_operator import names
-from chatbot_operator.fleet import FleetHealth, PodReport, worst_credentials
+from chatbot_operator.fleet import FleetHealth, PodHealth, worst_credentials
 from chatbot_operator.observed import Observed, Problem
 from chatbot_operator.resource import (
     BreakerState,
@@ -75,8 +75,8 @@ def derive_status(resource: ChatbotDeployment, observed: Observed, fleet: FleetH
         secret_missing_since=_secret_missing_since(resource.status),
     )
     verdict = _tempered(decide(view), fleet)
-    reports = _judging_reports(view)
-    conditions = (*_rollout_conditions(verdict), _available(view), _credentials_valid(view, reports))
+    judges = _judges(view)
+    conditions = (*_rollout_conditions(verdict), _available(view), _credentials_valid(view, judges))
     ready = view.count("readyReplicas")
     status = ChatbotStatus(
         observed_generation=resource.generation,
@@ -91,7 +91,7 @@ def derive_status(resource: ChatbotDeployment, observed: Observed, fleet: FleetH
         endpoint=_endpoint(resource),
         operator_version=settings.operator_version,
         upstream=_upstream(fleet),
-        credentials=_credentials(fleet, reports),
+        credentials=_credentials(fleet, judges),
         conditions=_stamp(conditions, previous=resource.status, generation=resource.generation, now=now),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -125,7 +125,7 @@ def _tempered(verdict: Verdict, fleet: FleetHealth) -> Verdict:
     if (fleet.worst_breaker() or BreakerState.CLOSED) is not BreakerState.CLOSED:
         seen = f" ({fleet.last_error_type()})" if fleet.last_error_type() else ""
         return _degraded(verdict, f"The model's API is failing{seen}: requests fail fast until it recovers.")
-    if worst_credentials(tuple(fleet.reports.values())) in (CredentialsState.REJECTED, CredentialsState.MISSING):
+    if worst_credentials(fleet.pods.values()) in (CredentialsState.REJECTED, CredentialsState.MISSING):
         return _degraded(verdict, "They serve on with an earlier key: see the condition CredentialsValid.")
     return verdict
 
@@ -134,9 +134,9 @@ def _degraded(verdict: Verdict, message: str) -> Verdict:
     return Verdict(phase=verdict.phase, state=State.DEGRADED, reason=verdict.reason, message=f"{verdict.message} {message}")
 
 
-def _judging_reports(view: View) -> tuple[PodReport, ...]:
-    """Return the reports that the key is judged by: those of this generation's pods, of all pods until there are some."""
-    return view.current_reports or tuple(view.fleet.reports.values())
+def _judges(view: View) -> tuple[PodHealth, ...]:
+    """Return the pods that the key is judged by: those of this generation's pods, of all pods until there are some."""
+    return view.current_health or tuple(view.fleet.pods.values())
 
 
 def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:
@@ -157,10 +157,10 @@ def _available(view: View) -> Manifest:
     return _condition(ConditionType.AVAILABLE, "False", AvailableReason.NO_READY_PODS, "No pod serves: see the condition Ready.")
 
 
-def _credentials_valid(view: View, reports: tuple[PodReport, ...]) -> Manifest:
+def _credentials_valid(view: View, judges: tuple[PodHealth, ...]) -> Manifest:
     secret = view.resource.spec.credentials.secret_ref
     what = f"key {secret.key} of Secret {secret.name}"
-    match worst_credentials(reports):
+    match worst_credentials(judges):
         case CredentialsState.ACCEPTED:
             return _credentials_condition("True", CredentialsReason.ACCEPTED, f"The API accepts {what}.")
         case CredentialsState.UNVERIFIED:
@@ -213,7 +213,7 @@ def _secret_missing_since(status: Manifest) -> datetime | None:
 
 
 def _upstream(fleet: FleetHealth) -> UpstreamStatus | None:
-    if not fleet.reports:
+    if not fleet.pods:
         return None
     counts = Counter(fleet.breakers())
     return UpstreamStatus(
@@ -225,9 +225,9 @@ def _upstream(fleet: FleetHealth) -> UpstreamStatus | None:
     )
 
 
-def _credentials(fleet: FleetHealth, reports: tuple[PodReport, ...]) -> CredentialsStatus:
-    accepted = sum(report.credentials.state is CredentialsState.ACCEPTED for report in fleet.reports.values())
-    return CredentialsStatus(state=worst_credentials(reports) or CredentialsState.UNVERIFIED, pods_current=accepted)
+def _credentials(fleet: FleetHealth, judges: tuple[PodHealth, ...]) -> CredentialsStatus:
+    accepted = sum(pod.credentials is CredentialsState.ACCEPTED for pod in fleet.pods.values())
+    return CredentialsStatus(state=worst_credentials(judges) or CredentialsState.UNVERIFIED, pods_current=accepted)
 
 
 def _image(view: View) -> str:

@@ -117,9 +117,10 @@ def container_processes(state: Path) -> frozenset[int]:
 
 
 def mounts_under(folder: Path) -> tuple[Path, ...]:
-    """Return every mount point under a folder, the last mounted first. Source: proc(5), mountinfo."""
+    """Return every mount point under a folder, the innermost first. Source: proc(5), mountinfo."""
     points = [Path(line.split()[4].replace("\\040", " ")) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return tuple(point for point in reversed(points) if point.is_relative_to(folder))
+    inside = (point for point in points if point.is_relative_to(folder))
+    return tuple(sorted(inside, key=lambda point: len(point.parts), reverse=True))
 
 
 def _require_programs() -> None:

@@ -1,19 +1,19 @@
 """Every error that the operator raises on purpose.
 
-    OperatorError
-    ├── SettingsInvalid         the process's own environment is wrong
-    ├── SpecInvalid             a ChatbotDeployment that the models refuse
-    ├── SchemaUnsupported       a model that a structural schema cannot express
-    ├── ReportInvalid           a pod's report that cannot be trusted or read
-    ├── LeadershipLost          another process may be the leader now: nothing is written
-    └── ClusterError            the API server said no, or nothing
-        ├── ObjectNotFound      404
-        ├── ObjectConflict      409
-        ├── AccessDenied        401, 403
-        ├── RequestRefused      400, 422: the same request can never succeed
-        ├── WatchExpired        410
-        ├── ClusterUnavailable  429, 5xx, network: later may be better
-        └── ForeignObject       a child's name is taken by an object that is not ours
+OperatorError
+├── SettingsInvalid         the process's own environment is wrong
+├── SpecInvalid             a ChatbotDeployment that the models refuse
+├── SchemaUnsupported       a model that a structural schema cannot express
+├── ReportInvalid           a pod's report that cannot be trusted or read
+├── LeadershipLost          another process may be the leader now: nothing is written
+└── ClusterError            the API server said no, or nothing
+    ├── ObjectNotFound      404
+    ├── ObjectConflict      409
+    ├── AccessDenied        401, 403
+    ├── RequestRefused      400, 422: the same request can never succeed
+    ├── WatchExpired        410
+    ├── ClusterUnavailable  429, 5xx, network: later may be better
+    └── ForeignObject       a child's name is taken by an object that is not ours
 """
 
 

@@ -109,11 +109,17 @@ def test_damaged_record_means_not_running(state: Path, content: str) -> None:
 
 
 def test_stop_waits_for_the_threads_of_a_process_whose_first_thread_ended(state: Path) -> None:
-    lingering = (
-        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); ctypes.CDLL(None).syscall(60, 0)"
-    )
+    exit_thread = {"x86_64": 60, "aarch64": 93}[os.uname().machine]  # the system call's number
+    lingering = f"""
+import ctypes, pathlib, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+ctypes.CDLL(None).syscall({exit_thread}, 0)
+"""
     processes.start(state, "lingering", [sys.executable, "-c", lingering])
     pid = pid_of(state, "lingering")
+    (state / "go").touch()
     processes.wait_until(lambda: not processes.running(state, "lingering"), what="the first thread", timeout_seconds=5)
 
     processes.stop(state, "lingering")
@@ -132,10 +138,13 @@ def test_missing_program_is_an_error_that_names_it(state: Path) -> None:
 
 
 def test_waiting_ends_as_soon_as_the_process_does(state: Path) -> None:
-    processes.start(state, "sleeper", ["/bin/sleep", "0.1"])
+    processes.start(state, "sleeper", SLEEP)
+
+    def kill() -> bool:
+        return processes.stop(state, "sleeper") and False
 
     with pytest.raises(processes.ProcessFailed, match="sleeper ended"):
-        processes.wait_until_ready(state, "sleeper", lambda: False, timeout_seconds=60)
+        processes.wait_until_ready(state, "sleeper", kill, timeout_seconds=60)
 
 
 def test_waiting_too_long_is_an_error_that_names_what_for(state: Path) -> None:

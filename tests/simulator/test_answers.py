@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from anthropic_simulator.answers import count_tokens, derive_answer, derive_id
 from anthropic_simulator.messages import count_deltas, encode_message, encode_stream
-from anthropic_simulator.validation import MessagesRequest
+from anthropic_simulator.request import MessagesRequest
 
 questions = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=400).filter(str.strip)
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from anthropic_simulator.request import CountTokensRequest, MessagesRequest, Tool
 from anthropic_simulator.tool_inputs import derive_tool_input
-from anthropic_simulator.validation import CountTokensRequest, MessagesRequest, Tool
 
 CHARACTERS_PER_TOKEN = 4
 QUOTED_CHARACTERS = 200

@@ -18,7 +18,8 @@ from anthropic_simulator.errors import ApiError, InvalidRequest, NotFound
 from anthropic_simulator.ledger import Ledger, LedgerMiddleware
 from anthropic_simulator.messages import count_deltas, encode_message, encode_stream
 from anthropic_simulator.models import find_callable_model, find_model, list_models
-from anthropic_simulator.validation import CountTokensRequest, MessagesRequest, check_limits, parse_request
+from anthropic_simulator.request import CountTokensRequest, MessagesRequest
+from anthropic_simulator.validation import check_limits, parse_request
 
 _GARBAGE = b"<html><body>This is no JSON: {]</body></html>"
 

@@ -22,7 +22,7 @@ async def read_kinds(client: AsyncAnthropic, arguments: dict[str, Any], *, into:
 
 
 def put(simulator: Simulator, body: str) -> httpx2.Response:
-    return httpx2.put(f"{simulator.url}/_simulator/behaviour", content=body, trust_env=False)
+    return httpx2.put(f"{simulator.url}/_simulator/behaviour", content=body, trust_env=False, verify=False)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_bad_behaviour_is_refused_by_name_and_changes_nothing(simulator: Simulat
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert answer.json()["error"]["message"].startswith(named)
-    assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False).json() == {"events": 3}
+    assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False, verify=False).json() == {"events": 3}
 
 
 def test_put_replaces_the_whole_and_an_empty_one_resets(simulator: Simulator) -> None:
@@ -206,7 +206,7 @@ async def test_next_errors_end_by_themselves(client: AsyncAnthropic, question: d
     for left in (1, 0):
         with pytest.raises(anthropic.OverloadedError):
             await client.messages.create(**question)
-        assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False).json()["error"]["next"] == left
+        assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False, verify=False).json()["error"]["next"] == left
     await client.messages.create(**question)
 
 

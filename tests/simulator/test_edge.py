@@ -13,7 +13,7 @@ HELLO = {"model": "claude-sonnet-5-5", "max_tokens": 8, "messages": [{"role": "u
 
 
 def post(simulator: Simulator, headers: dict[str, str]) -> httpx2.Response:
-    return httpx2.post(f"{simulator.url}/v1/messages", json=HELLO, headers=headers, trust_env=False)
+    return httpx2.post(f"{simulator.url}/v1/messages", json=HELLO, headers=headers, trust_env=False, verify=False)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_body_above_the_cap_is_a_413(simulator: Simulator, *, chunked: bool) -> 
     content = iter([body]) if chunked else body
 
     answer = httpx2.post(
-        f"{simulator.url}/v1/messages", content=content, headers=VERSION | {"x-api-key": "demo"}, trust_env=False, timeout=30
+        f"{simulator.url}/v1/messages", content=content, headers=VERSION | {"x-api-key": "demo"}, trust_env=False, verify=False, timeout=30
     )
 
     assert answer.status_code == 413
@@ -89,12 +89,12 @@ def test_body_above_the_cap_is_a_413(simulator: Simulator, *, chunked: bool) -> 
     ],
 )
 def test_unknown_paths_and_methods_get_the_apis_error_body(simulator: Simulator, method: str, path: str, status: int, kind: str) -> None:
-    answer = httpx2.request(method, simulator.url + path, headers=VERSION | {"x-api-key": "demo"}, trust_env=False)
+    answer = httpx2.request(method, simulator.url + path, headers=VERSION | {"x-api-key": "demo"}, trust_env=False, verify=False)
 
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == kind
 
 
 def test_probe_answers_without_a_key_and_is_not_counted(simulator: Simulator) -> None:
-    assert httpx2.get(f"{simulator.url}/healthz", trust_env=False).status_code == 200
+    assert httpx2.get(f"{simulator.url}/healthz", trust_env=False, verify=False).status_code == 200
     assert simulator.requests()["total"] == 0

@@ -21,13 +21,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_start_line_names_the_url_that_answers() -> None:
     with start_simulator() as simulator:
-        assert httpx2.get(f"{simulator.url}/healthz", trust_env=False).status_code == 200
+        assert httpx2.get(f"{simulator.url}/healthz", trust_env=False, verify=False).status_code == 200
 
 
 def test_host_and_behaviour_can_be_given() -> None:
     with start_simulator("--host", "127.0.0.2", "--behaviour", '{"events": 2}') as simulator:
         assert simulator.url.startswith("http://127.0.0.2:")
-        assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False).json() == {"events": 2}
+        assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False, verify=False).json() == {"events": 2}
 
 
 def test_port_in_use_is_one_line_and_exit_code_1() -> None:
@@ -67,7 +67,7 @@ def test_bad_arguments_are_named(arguments: tuple[str, ...], message: str) -> No
 def test_signal_ends_it_with_code_0_at_once_even_with_open_streams(sent: signal.Signals) -> None:
     with (
         start_simulator("--behaviour", '{"stall_at": 3}') as simulator,
-        httpx2.stream("POST", f"{simulator.url}/v1/messages", json=STREAM, headers=HEADERS, trust_env=False) as answer,
+        httpx2.stream("POST", f"{simulator.url}/v1/messages", json=STREAM, headers=HEADERS, trust_env=False, verify=False) as answer,
     ):
         assert next(answer.iter_lines()) == "event: message_start"
         begin = time.monotonic()
@@ -84,9 +84,9 @@ def test_it_says_nothing_but_its_start_line(tmp_path: Path) -> None:
         url = process.stdout.readline().split()[-1]
         every: list[dict[str, object]] = [{"cut_at": 0}, {"cut_at": 2}, {"error": {}}, {"garbage": True}]
         for faults in every:
-            httpx2.put(f"{url}/_simulator/behaviour", json=faults, trust_env=False)
+            httpx2.put(f"{url}/_simulator/behaviour", json=faults, trust_env=False, verify=False)
             try:
-                httpx2.post(f"{url}/v1/messages", json=STREAM, headers=HEADERS, trust_env=False)
+                httpx2.post(f"{url}/v1/messages", json=STREAM, headers=HEADERS, trust_env=False, verify=False)
             except httpx2.RemoteProtocolError:
                 assert "cut_at" in faults
         process.terminate()

@@ -82,7 +82,7 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
         dockerfile=ROOT / f"Dockerfile.{image.folder}",
         base=base,
         tags=(f"{image.name}:{version()}", f"{image.name}:latest"),
-        labels={f"org.opencontainers.image.{key}": value for key, value in labels(image).items()},
+        labels={"org.opencontainers.image.version": version()},
         fresh=fresh,
         log=OUTPUT / f"{image.name}.log",
     )
@@ -94,11 +94,6 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
     draft.replace(image.archive)
     image.record.write_text(json.dumps(record, indent=2) + "\n")
     say(f"{image.name}: {image.archive.relative_to(ROOT)} written")
-
-
-def labels(image: Image) -> dict[str, str]:
-    """Return the image's labels, by the last word of their Open Containers name."""
-    return {"title": image.name, "version": version(), "licenses": "Apache-2.0"}
 
 
 def version() -> str:
@@ -150,7 +145,11 @@ def exclusive() -> Iterator[None]:
     """Keep other builds of this checkout waiting."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     with (OUTPUT / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another build of this checkout is running: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

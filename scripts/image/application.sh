@@ -9,4 +9,4 @@ pip install --no-deps --no-index --no-compile --no-warn-script-location --root /
 cp --archive /application/. /
 pip check
 
-sh "$(dirname "$0")/settle.sh" /application /application
+sh "$(dirname "$0")/settle.sh" /application --moved

@@ -193,7 +193,7 @@ def run_logged(argv: Sequence[str], recipe: Recipe, *, on_step: Callable[[str], 
         for line in process.stdout or ():
             log.write(line)
             lines.append(line.rstrip())
-            if step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*\bsh /image/(.*)", line):
+            if step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*? sh /image/(.*)", line):
                 on_step(step[1].replace("/image/", "").rstrip())
     if process.returncode != 0:
         sys.stderr.write("\n".join([*lines[-25:], ""]))

@@ -11,11 +11,11 @@ root=/runtime
 # modules left out are those whose libraries are (curses, dbm, readline, sqlite) and CPython's own test modules.
 excluded='^/(bin|sbin|dev|home|root|boot|media|mnt|opt|proc|run|srv|sys|tmp|var)(/|$)
 ^/usr/(sbin|games|include|local|src)(/|$)
-^/etc/(ca-certificates|default|dpkg|host\.conf|issue|profile|update-motd)
+^/etc/(ca-certificates|default|dpkg|host\.conf|issue|profile|python3\.13|update-motd)
 ^/usr/share/(applications|base-files|binfmts|bug|ca-certificates|common-licenses|doc|gcc|gdb|i18n|info|lintian|locale|man|pixmaps|python3)(/|$)
 /(audit|engines-3|gconv|getconf|ossl-modules)(/|$)
 /lib(c_malloc_debug|memusage|pcprofile|thread_db)\.so
-/python3\.13/(__pycache__|ensurepip|idlelib|lib2to3|pydoc_data|test|tkinter|turtledemo|turtle\.py)(/|$)
+/python3\.13/(__pycache__|ensurepip|idlelib|lib2to3|pydoc_data|sitecustomize\.py|test|tkinter|turtledemo|turtle\.py)(/|$)
 /lib-dynload/(_crypt|_ctypes_test|_curses|_dbm|_gdbm|_sqlite3|_test|_xx|readline|xxlimited)'
 
 mkdir -p "$root/etc/ssl/certs" "$root/usr/lib/ssl" "$root/usr/lib64" "$root/var/lib/dpkg/status.d"
@@ -44,4 +44,4 @@ echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
 mkdir "$root/dev" "$root/proc" "$root/run" "$root/sys" "$root/tmp"
 chmod 1777 "$root/tmp"
 
-sh "$(dirname "$0")/settle.sh" "$root" "$root"
+sh "$(dirname "$0")/settle.sh" "$root" --moved

@@ -113,7 +113,7 @@ def inputs_digest(image: Image) -> str:
 
 def input_files(image: Image) -> Iterator[Path]:
     """Yield the files that an image is made of."""
-    yield from (ROOT / ".dockerignore", ROOT / f"Dockerfile.{image.folder}", Path(__file__).resolve())
+    yield from (ROOT / ".dockerignore", ROOT / f"Dockerfile.{image.folder}", ROOT / "scripts/images.py")
     yield from (ROOT / "requirements/dev.txt", ROOT / f"requirements/{image.folder}.txt")
     yield from (path for path in (ROOT / "scripts/image").iterdir() if path.is_file())
     for folder, names, files in os.walk(ROOT / image.folder):

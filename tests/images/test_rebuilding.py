@@ -22,7 +22,14 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(images, "find_builder", no_builder)
     for name in ("VERSION", "BASE_IMAGE"):
         monkeypatch.delenv(name, raising=False)
-    for name in (".dockerignore", "Dockerfile.service", "requirements/dev.txt", "requirements/service.txt", "scripts/image/runtime.sh"):
+    for name in (
+        ".dockerignore",
+        "Dockerfile.service",
+        "requirements/dev.txt",
+        "requirements/service.txt",
+        "scripts/images.py",
+        "scripts/image/runtime.sh",
+    ):
         write(tmp_path / name)
     write(tmp_path / "VERSION", "1.2.3\n")
     write(tmp_path / "service/src/chatbot_service/app.py")

@@ -69,7 +69,9 @@ BINARIES: Mapping[str, Binary] = {
         kubernetes("kube-proxy"),
         Binary("pause", versions.PAUSE, "extras", "./pause"),
         Binary("coredns", versions.COREDNS, "extras", "./coredns"),
-        Binary("helm", versions.HELM, "extras", "helm.sh/helm/v4/cmd/helm"),
+        Binary(
+            "helm", versions.HELM, "extras", "helm.sh/helm/v4/cmd/helm", (f"helm.sh/helm/v4/internal/version.version=v{versions.HELM}",)
+        ),
     )
 }
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")

@@ -91,6 +91,15 @@ class OperatorProcess:
         samples = (line for line in self.get("/metrics")[1].splitlines() if line.startswith((f"{name}{{", f"{name} ")))
         return sum(float(line.rsplit(" ", 1)[1]) for line in samples if all(label in line for label in wanted))
 
+    def wait_until_ready(self) -> None:
+        """Return when /readyz says so; fail with the log when the process ended instead."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()
+            return self.get("/readyz")[0] == 200
+
+        wait_until(ready, seconds=60)
+
     def leads(self) -> bool:
         """Tell whether this process is the leader."""
         return self.metric("leader_election_master_status") == 1
@@ -143,7 +152,7 @@ def start_operator(account: Account, directory: Path, *, wait: bool = True, **en
         operator = OperatorProcess(process, log, port)
         try:
             if wait:
-                wait_until(lambda: operator.get("/readyz"), lambda answer: answer[0] == 200, seconds=30)
+                operator.wait_until_ready()
                 wait_until(operator.leads, seconds=30)
             yield operator
             code = operator.stop() if process.poll() is None else 0

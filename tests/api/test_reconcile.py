@@ -45,9 +45,11 @@ def requests(team: Namespace, account: Account) -> Requests:
 
 
 @pytest.fixture
-def bot(operator: OperatorProcess) -> str:
+def bot(operator: OperatorProcess, team: Namespace) -> Iterator[str]:
     """A name for this test's resource, of which no other one is a prefix."""
-    return f"bot-{uuid.uuid4().hex[:8]}"
+    name = f"bot-{uuid.uuid4().hex[:8]}"
+    yield name
+    team.kubectl("delete", "chatbot", name, "--ignore-not-found", "--wait=false")
 
 
 def uid(manifest: dict[str, Any] | None) -> str | None:

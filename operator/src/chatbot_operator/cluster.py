@@ -66,7 +66,8 @@ async def load_configuration() -> Configuration:
         if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # the client's own
         else:
-            await load_kube_config(client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call] # as above
+            file = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            await load_kube_config(file, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call] # as above
     except (ConfigException, OSError) as error:
         raise errors.SettingsInvalid(f"no access to a cluster is configured (KUBECONFIG or a service account): {error}") from error
     configuration.client_session_kwargs = {"trust_env": False}
@@ -186,8 +187,11 @@ class Cluster:
         return await self._apply(body)
 
     async def apply_status(self, resource: Manifest, status: Manifest) -> Manifest:
-        """Write the status of exactly this resource; ObjectNotFound and ObjectConflict say that it is gone."""
-        metadata = {key: resource["metadata"][key] for key in ("namespace", "name", "uid")}
+        """Write the status of this very version of the resource; ObjectNotFound and ObjectConflict say that it is gone or newer.
+
+        The version also tells a resource from its successor of the same name: a custom resource's status ignores a uid.
+        """
+        metadata = {key: resource["metadata"][key] for key in ("namespace", "name", "resourceVersion")}
         body = {"apiVersion": resource["apiVersion"], "kind": resource["kind"], "metadata": metadata, "status": status}
         return await self._apply(body, subresource="/status")
 

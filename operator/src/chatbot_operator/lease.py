@@ -16,7 +16,7 @@ from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.resource import Manifest
 
-RETRY_SECONDS = 2.0
+RETRY_SECONDS = 1.0
 
 logger = structlog.get_logger()
 
@@ -134,7 +134,7 @@ class Elector:
         self._lease = lease
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity")
-        return not holder or self._clock() - self._seen_at > spec.get("leaseDurationSeconds", self._duration_seconds)
+        return holder in (None, "", self._identity) or self._clock() - self._seen_at > spec.get("leaseDurationSeconds", self._duration_seconds)
 
     async def _write(self, *, holder: str, duration_seconds: float) -> None:
         started = self._clock()

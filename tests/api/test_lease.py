@@ -1,0 +1,160 @@
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from devcluster.controlplane import ControlPlane
+from tests.api.operator_process import grant, start_operator, wait_until
+
+from chatbot_operator import errors
+from chatbot_operator.cluster import Cluster, load_configuration
+from chatbot_operator.lease import Elector
+
+pytestmark = pytest.mark.api
+
+
+class Time:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def cluster(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    cluster = Cluster(await load_configuration())
+    yield cluster
+    await cluster.close()
+
+
+def elector(cluster: Cluster, clock: Time, namespace: str, identity: str) -> Elector:
+    return Elector(cluster, identity=identity, namespace=namespace, name="chatbot-operator", clock=clock, sleep=clock.sleep)
+
+
+async def test_candidate_gets_the_lease_when_nobody_holds_it(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first = elector(cluster, clock, namespace, "first")
+
+    assert not first.leads()
+    await first.acquire()
+
+    assert first.leads()
+    spec = (await cluster.read("Lease", namespace, "chatbot-operator"))["spec"]
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"], spec["leaseTransitions"]) == ("first", 15, 0)
+
+
+async def test_standby_takes_over_only_after_the_duration_without_renewal(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    started = clock.now
+
+    await second.acquire()
+
+    assert clock.now - started >= 15
+    assert second.leads()
+    assert not first.leads()
+    with pytest.raises(errors.LeadershipLost):
+        await first.hold()
+    assert second.leads()
+
+
+async def test_released_lease_is_taken_at_once(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    started = clock.now
+
+    await first.release()
+    await second.acquire()
+
+    assert clock.now == started
+    assert not first.leads()
+    assert (await cluster.read("Lease", namespace, "chatbot-operator"))["spec"]["leaseTransitions"] == 1
+
+
+async def test_leader_that_cannot_renew_stops_before_another_one_may_start(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first = elector(cluster, clock, namespace, "first")
+    await first.acquire()
+    started = clock.now
+
+    first._cluster = Cluster(await _unreachable(cluster))
+    with pytest.raises(errors.LeadershipLost):
+        await first.hold()
+
+    assert clock.now - started < 15
+    await first._cluster.close()
+
+
+async def test_leader_whose_answer_was_lost_goes_on(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first = elector(cluster, clock, namespace, "first")
+    await first.acquire()
+    lease = await cluster.read("Lease", namespace, "chatbot-operator")
+    lease["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
+    await cluster.replace(lease)  # as the leader's own write would have done
+
+    assert not await first._try_to_renew()
+    assert first.leads()
+    assert await first._try_to_renew()
+
+
+async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Cluster, clock: Time, namespace: str) -> None:
+    chance = random.Random(7)
+    unreachable = Cluster(await _unreachable(cluster))
+    electors = [elector(cluster, clock, namespace, f"candidate-{number}") for number in range(3)]
+    led = set()
+
+    for _ in range(300):
+        clock.now += chance.choice([0.1, 1.0, 3.0, 6.0])
+        candidate = chance.choice(electors)
+        candidate._cluster = unreachable if chance.random() < 0.3 else cluster
+        if candidate.leads():
+            await candidate._try_to_renew()
+        else:
+            candidate._renewed_at = None
+            await candidate._try_to_lead()
+        leaders = [number for number, each in enumerate(electors) if each.leads()]
+        assert len(leaders) <= 1
+        led.update(leaders)
+
+    assert led == {0, 1, 2}
+    await unreachable.close()
+
+
+async def _unreachable(cluster: Cluster) -> object:
+    configuration = await load_configuration()
+    configuration.host = "https://127.0.0.1:1"
+    return configuration
+
+
+@pytest.mark.parametrize(("number", "limit_seconds"), [(signal.SIGTERM, 5), (signal.SIGKILL, 20)], ids=["graceful", "killed"])
+def test_standby_takes_over_from_a_leader_that_ends(
+    control_plane_with_crd: ControlPlane, namespace: str, tmp_path: Path, number: signal.Signals, limit_seconds: float
+) -> None:
+    account = grant(control_plane_with_crd, namespace, tmp_path)
+    with (
+        start_operator(account, tmp_path) as leader,
+        start_operator(account, tmp_path, wait=False, OPERATOR_POD_NAME="standby") as standby,
+    ):
+        standby.wait_until_ready()
+        assert leader.leads()
+        assert not standby.leads()
+
+        ended_at = time.monotonic()
+        leader.process.send_signal(number)
+        wait_until(standby.leads, seconds=limit_seconds)
+        took_seconds = time.monotonic() - ended_at
+
+        leader.process.wait(timeout=10)
+        assert took_seconds < limit_seconds

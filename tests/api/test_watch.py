@@ -1,0 +1,109 @@
+"""A control plane of this module's own: its API server is stopped, its CRD deleted."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from devcluster import processes
+from devcluster.controlplane import ControlPlane
+from devcluster.controlplane import control_plane as run_control_plane
+from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+
+pytestmark = pytest.mark.api
+
+CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
+OUTAGE_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    with run_control_plane(tmp_path_factory.mktemp("fragile")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def team(plane: ControlPlane) -> Namespace:
+    plane.kubectl("create", "namespace", "team")
+    return Namespace(plane, "team")
+
+
+@pytest.fixture(scope="module")
+def account(team: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Account:
+    return grant(team.plane, team.name, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="module")
+def operator(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """An operator for the whole cluster, started before its CRD exists."""
+    with start_operator(account, tmp_path_factory.mktemp("operator"), wait=False, OPERATOR_WATCH_NAMESPACES="") as operator:
+        yield operator
+
+
+def install_crd(plane: ControlPlane) -> None:
+    plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={CRD}")
+
+
+def reconciled(team: Namespace, name: str) -> bool:
+    resource = team.get("chatbot", name)
+    return bool(resource) and resource["status"]["observedGeneration"] == 1 and team.get("deployment", name) is not None
+
+
+def test_operator_waits_for_the_crd_and_starts_with_it(team: Namespace, operator: OperatorProcess) -> None:
+    wait_until(lambda: operator.logged("list of chatbotdeployments failed, retrying"), seconds=60)
+    assert operator.get("/readyz") == (503, "the ChatbotDeployments are not listed yet\n")
+    assert operator.get("/livez")[0] == 200
+
+    install_crd(team.plane)
+    team.apply("first")
+
+    wait_until(lambda: reconciled(team, "first"), seconds=60)
+    assert operator.get("/readyz") == (200, "ok\n")
+
+
+def test_operator_survives_an_api_outage_and_handles_a_new_resource(team: Namespace, operator: OperatorProcess, account: Account) -> None:
+    wait_until(operator.leads, seconds=30)
+    pid = operator.process.pid
+    processes.stop(team.plane.state, "kube-apiserver")
+    wait_until(lambda: operator.logged("kubernetes api unreachable"))
+    ends_at = time.monotonic() + OUTAGE_SECONDS
+    wait_until(lambda: time.monotonic() >= ends_at, seconds=OUTAGE_SECONDS + 5)
+    team.plane.start()
+    before = Requests(team.plane, account.user).writes(name="first")
+
+    team.apply("after-the-outage")
+
+    wait_until(lambda: reconciled(team, "after-the-outage"), seconds=45)
+    assert operator.process.poll() is None
+    assert operator.process.pid == pid
+    assert operator.get("/livez")[0] == 200
+    operator.wait_until_idle()
+    changed = Requests(team.plane, account.user).writes(name="first")[len(before) :]
+    assert [write for write in changed if write[1] != "chatbotdeployments/status"] == []
+
+
+def test_deleted_and_recreated_crd_is_watched_again(team: Namespace, operator: OperatorProcess) -> None:
+    team.plane.kubectl("delete", f"--filename={CRD}")
+    install_crd(team.plane)
+
+    team.apply("after-the-crd")
+
+    wait_until(lambda: reconciled(team, "after-the-crd"), seconds=90)
+
+
+def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, operator: OperatorProcess) -> None:
+    plane.kubectl("create", "namespace", "doomed")
+    doomed = Namespace(plane, "doomed")
+    finalized = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "last", "finalizers": ["example.com/hold"]}}
+    doomed.kubectl("create", "--filename=-", input=json.dumps(finalized))
+    doomed.apply("bot")
+    wait_until(lambda: reconciled(doomed, "bot"), seconds=60)
+
+    plane.kubectl("delete", "namespace", "doomed", "--wait=false")
+    wait_until(lambda: doomed.get("chatbot", "bot"), lambda resource: resource is None, seconds=60)
+    doomed.kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+    wait_until(lambda: plane.kubectl("get", "namespaces", "--output=name"), lambda listed: "doomed" not in listed, seconds=60)
+    assert [line for line in operator.lines() if line["level"] == "warning" and line.get("namespace") == "doomed"] == []

@@ -128,9 +128,12 @@ ctypes.CDLL(None).syscall({exit_thread}, 0)
 
 
 def test_process_that_ends_early_is_an_error_with_its_output(state: Path) -> None:
-    with pytest.raises(processes.ProcessFailed, match=r"lister ended[\s\S]*/nowhere"):  # at once or a moment later
-        processes.start(state, "lister", ["/bin/ls", "/nowhere"])
+    def run() -> None:
+        processes.start(state, "lister", ["/bin/ls", "/nowhere"])  # may see it run for a moment
         processes.wait_until_ready(state, "lister", lambda: False)
+
+    with pytest.raises(processes.ProcessFailed, match=r"lister ended[\s\S]*/nowhere"):
+        run()
 
 
 def test_missing_program_is_an_error_that_names_it(state: Path) -> None:

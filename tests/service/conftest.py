@@ -21,7 +21,7 @@ import pytest
 from tests.conftest import Simulator
 
 COMMAND = Path(sys.executable).with_name("chatbot-service")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Service:
         """Return every log line so far."""
         return [json.loads(line) for line in list(self.lines)]
 
-    def wait_for_log(self, message: str, *, seconds: float = 10, **fields: object) -> dict[str, Any]:
+    def wait_for_log(self, message: str, *, seconds: float = START_SECONDS, **fields: object) -> dict[str, Any]:
         """Return the first log line with `message` and `fields`, waiting for it."""
 
         def found() -> list[dict[str, Any]]:
@@ -144,10 +144,14 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def start_service(*arguments: str, wait_ready: bool = True, **variables: str) -> Iterator[Service]:
-    """Run `chatbot-service` with `variables` on free ports until the block ends; waits until it listens or is ready."""
-    environment = clean_environment(**{"PORT": "0", "ADMIN_PORT": "0", "DRAIN_TIMEOUT": "2s"} | variables)
-    with subprocess.Popen([COMMAND, *arguments], env=environment, stdout=subprocess.PIPE) as process:
+def start_service(upstream: Simulator | None = None, *, wait_ready: bool = True, **variables: str) -> Iterator[Service]:
+    """Run `chatbot-service` on free ports until the block ends, with `upstream` as its API; waits until it listens or is ready."""
+    defaults = {"PORT": "0", "ADMIN_PORT": "0", "DRAIN_TIMEOUT": "2s"}
+    if upstream is not None:
+        defaults |= {"ANTHROPIC_BASE_URL": upstream.url}
+        defaults |= {} if "ANTHROPIC_API_KEY_FILE" in variables else {"ANTHROPIC_API_KEY": "demo"}
+    environment = clean_environment(**defaults | variables)
+    with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.PIPE) as process:
         service = Service(process)
         reader = threading.Thread(target=service.follow)
         reader.start()
@@ -169,11 +173,18 @@ def start_service(*arguments: str, wait_ready: bool = True, **variables: str) ->
 
 @pytest.fixture(scope="session")
 def _session_service(_session_simulator: Simulator) -> Iterator[Service]:
-    with start_service(ANTHROPIC_API_KEY="demo", ANTHROPIC_BASE_URL=_session_simulator.url) as service:
+    with start_service(
+        _session_simulator,
+        POD_UID="uid-1",
+        POD_TEMPLATE_HASH="hash-1",
+        ANTHROPIC_AUTH_TOKEN="invalid-token",
+        HTTP_PROXY="http://127.0.0.1:9",
+        ALL_PROXY="http://127.0.0.1:9",
+    ) as service:
         yield service
 
 
 @pytest.fixture
 def service(_session_service: Service, simulator: Simulator) -> Service:
-    """The session's service; the session's simulator behind it has no fault set."""
+    """The session's service, with the simulator behind it and a proxy and a token around it that it must not use."""
     return _session_service

@@ -67,6 +67,7 @@ def test_the_admin_port_is_private_outside_a_cluster(monkeypatch: pytest.MonkeyP
         ("UPSTREAM_CONNECT_TIMEOUT", "0s", "greater than 0"),
         ("ANTHROPIC_BASE_URL", "ftp://example.com", "must be http(s)"),
         ("ANTHROPIC_BASE_URL", "https://user:pw@example.com", "user name"),
+        ("ANTHROPIC_BASE_URL", "https://example.com/?", "a query"),
         ("ANTHROPIC_BASE_URL", "https://example.com:99999", "Port out of range"),
         ("CLAUDE_EFFORT", "heroic", "'low'"),
         ("CLAUDE_MAX_TOKENS", "128001", "128000"),

@@ -39,7 +39,7 @@ def _base_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be http(s)://host[:port][/path]")
-    if parts.username is not None or parts.query or parts.fragment or (parts.port or 1) < 1:
+    if parts.username is not None or "?" in value or "#" in value or (parts.port or 1) < 1:
         raise ValueError("must not hold a user name, a query or a fragment")
     return value.rstrip("/")
 

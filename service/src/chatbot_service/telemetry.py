@@ -73,7 +73,7 @@ class _LibraryHandler(logging.Handler):
         fields: dict[str, Any] = {"logger": record.name}
         if error is not None:
             fields["stack_trace"] = stack_trace(error)
-        log.log(record.levelno, record.getMessage().replace("%", "%%"), **fields)
+        log.log(record.levelno, record.getMessage(), **fields)
 
 
 Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]

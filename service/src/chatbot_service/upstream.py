@@ -280,6 +280,8 @@ def _read_answer(content: bytes) -> Answer:
 def _read_model(content: bytes) -> tuple[str | None, str | None]:
     try:
         model = orjson.loads(content)
+        if not isinstance(model["id"], str):
+            raise TypeError("a model has an id")
         return _word(model.get("lifecycle")), _timestamp(model.get("retires_at"))
     except _UNREADABLE as error:
         raise UpstreamGarbage("The answer of the model's API cannot be read.") from error

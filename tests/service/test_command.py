@@ -1,0 +1,41 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.service.conftest import COMMAND, clean_environment
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments], env=clean_environment(**variables), capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_help_names_the_demo() -> None:
+    result = run("--help")
+
+    assert result.returncode == 0
+    assert "--demo" in result.stdout
+
+
+def test_an_unknown_option_ends_it_with_2() -> None:
+    assert run("--nonsense").returncode == 2
+
+
+def test_client_tokens_that_cannot_be_checked_yet_keep_it_from_starting() -> None:
+    result = run(CLIENT_AUTH_MODE="Token")
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("CLIENT_AUTH_MODE: ")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_prompt_file_that_cannot_be_read_keeps_it_from_starting(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "prompt"
+    if content is not None:
+        path.write_bytes(content)
+
+    result = run(SYSTEM_PROMPT_FILE=str(path))
+
+    assert result.returncode == 2
+    assert result.stderr == f"SYSTEM_PROMPT_FILE: {path} cannot be read as UTF-8 text of at most 1 MiB\n"

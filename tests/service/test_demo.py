@@ -1,0 +1,66 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
+
+from chatbot_service.demo import COMMAND as SIMULATOR
+
+
+def start() -> subprocess.Popen[str]:
+    environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_TIMEOUT="1s")
+    return subprocess.Popen([COMMAND, "--demo"], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def read_curl(process: subprocess.Popen[str]) -> str:
+    """Return the curl line, which comes once the demo is ready."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip().startswith("curl "):
+            return line.strip()
+    pytest.fail("the demo ended without a curl line")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_until_gone(pid: int) -> None:
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < end, f"process {pid} is still there"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: signal.Signals(number).name)
+def test_the_demo_needs_nothing_answers_its_own_curl_line_and_takes_its_child_along(number: int) -> None:
+    with start() as process:
+        try:
+            curl = read_curl(process)
+            [child] = children(process.pid)
+            answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, timeout=20, check=True).stdout
+        finally:
+            process.send_signal(number)
+        code = process.wait(timeout=15)
+
+    assert re.search(r"http://127\.0\.0\.1:\d+/api/chat", curl)
+    assert "event: done" in answer
+    assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    wait_until_gone(child)
+
+
+def test_without_the_simulator_it_says_so_and_ends_with_2(tmp_path: Path) -> None:
+    lonely = tmp_path / "python"
+    lonely.symlink_to(sys.executable)
+    environment = clean_environment(PATH=str(tmp_path), PYTHONPATH=os.pathsep.join(sys.path))
+
+    result = subprocess.run(
+        [lonely, "-m", "chatbot_service", "--demo"], env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+
+    assert (result.returncode, result.stderr) == (2, f"--demo needs the {SIMULATOR} command, which is not installed\n")

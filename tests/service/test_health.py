@@ -1,0 +1,102 @@
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.conftest import Simulator
+from tests.service.conftest import Reply, Service, start_service
+
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+DURATION = re.compile(r"0s|(\d+h)?(\d+m)?\d+(\.\d+)?(s|ms|µs)")
+
+
+@pytest.mark.parametrize("admin", [False, True], ids=["service port", "admin port"])
+def test_health_has_every_field_of_the_contract(service: Service, *, admin: bool) -> None:
+    service.chat()
+
+    reply = service.request("GET", "/health", admin=admin)
+
+    body = reply.json
+    assert reply.status == 200
+    assert list(body) == ["status", "timestamp", "uptime", "version", "liveness", "readiness"]
+    assert (body["status"], body["liveness"]["status"], body["readiness"]["status"]) == ("healthy", "healthy", "ready")
+    assert TIMESTAMP.fullmatch(body["timestamp"])
+    assert DURATION.fullmatch(body["uptime"])
+    assert re.fullmatch(r"v\d+\.\d+\.\d+", body["version"])
+    for part, name in (("liveness", "process"), ("readiness", "anthropic_api")):
+        [check] = body[part]["checks"]
+        assert list(check) == ["name", "healthy", "latency"]
+        assert (check["name"], check["healthy"]) == (name, True)
+        assert DURATION.fullmatch(check["latency"])
+
+
+@pytest.mark.parametrize(("path", "status", "check"), [("/health/live", "healthy", "process"), ("/health/ready", "ready", "anthropic_api")])
+@pytest.mark.parametrize("admin", [False, True], ids=["service port", "admin port"])
+def test_the_parts_answer_for_themselves(service: Service, path: str, status: str, check: str, *, admin: bool) -> None:
+    body = service.request("GET", path, admin=admin).json
+
+    assert list(body) == ["status", "timestamp", "checks"]
+    assert body["status"] == status
+    assert datetime.fromisoformat(body["timestamp"]).tzinfo == UTC
+    assert [item["name"] for item in body["checks"]] == [check]
+
+
+def test_probes_never_call_the_api(service: Service, simulator: Simulator) -> None:
+    for path in ("/health", "/health/live", "/health/ready"):
+        service.request("GET", path)
+
+    assert simulator.requests()["total"] == 0
+
+
+def test_a_key_that_is_missing_malformed_or_refused_is_unready_and_heals_by_itself(simulator: Simulator, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+
+    with start_service(simulator, wait_ready=False, ANTHROPIC_API_KEY_FILE=str(key)) as service:
+        service.wait_for_log("api key is missing")
+        assert_unready(service, "there is no API key", credentials="Missing")
+        refused = service.chat()
+        assert (refused.status, refused.json["code"], refused.headers["retry-after"]) == (503, "not_ready", "1")
+
+        key.write_text("two words")
+        service.wait_for_log("api key is malformed")
+        assert_unready(service, "the API key is malformed", credentials="Rejected")
+        assert simulator.requests()["total"] == 0
+
+        key.write_text("invalid-key")
+        service.wait_for_log("api key checked", outcome="key_refused", error_type="authentication_error")
+        assert_unready(service, "the API key is refused", credentials="Rejected")
+        assert service.request("GET", "/health/live", admin=True).status == 200
+
+        key.write_text("demo\n")
+        service.wait_until(service.ready)
+        assert service.report()["credentials"]["state"] == "Accepted"
+        assert service.chat().status == 200
+
+
+def test_a_retired_model_is_unready(simulator: Simulator) -> None:
+    with start_service(simulator, wait_ready=False, CLAUDE_MODEL="claude-3-5-sonnet-20241022") as service:
+        service.wait_for_log("api key checked", outcome="model_refused")
+
+        assert_unready(service, "the model is retired", credentials="Accepted")
+        assert (service.report()["model"]["state"], service.report()["model"]["lifecycle"]) == ("Retired", "retired")
+
+
+def test_a_failing_api_degrades_health_but_not_readiness(service: Service, simulator: Simulator) -> None:
+    simulator.behave(error={"next": 1})
+    service.chat()
+
+    degraded = service.request("GET", "/health")
+    ready = service.request("GET", "/health/ready")
+    service.chat()
+
+    assert (degraded.status, degraded.json["status"], ready.status) == (200, "degraded", 200)
+    assert degraded.json["readiness"]["checks"][0]["healthy"] is False
+    assert service.request("GET", "/health").json["status"] == "healthy"
+
+
+def assert_unready(service: Service, reason: str, *, credentials: str) -> None:
+    ready: Reply = service.request("GET", "/health/ready", admin=True)
+    overall = service.request("GET", "/health")
+    assert (ready.status, ready.json["status"], ready.json["checks"][0]["error"]) == (503, "not_ready", reason)
+    assert (overall.status, overall.json["status"]) == (503, "unhealthy")
+    assert (service.report()["state"], service.report()["credentials"]["state"]) == ("not_ready", credentials)

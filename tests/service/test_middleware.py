@@ -1,0 +1,175 @@
+import re
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+from tests.conftest import Simulator
+from tests.service.conftest import Service
+
+from chatbot_service.errors import ClientLeft, NotReady
+from chatbot_service.exchange import Exchange
+from chatbot_service.middleware import ErrorBoundary, client_ip, correlation_id, final_status
+
+UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-correlation-id": "a.B_c-1"}, "a.B_c-1"),
+        ({"x-request-id": "r-1"}, "r-1"),
+        ({"x-correlation-id": "c-1", "x-request-id": "r-1"}, "c-1"),
+        ({"x-correlation-id": "a" * 128}, "a" * 128),
+    ],
+)
+def test_a_harmless_id_of_the_client_is_kept(headers: dict[str, str], expected: str) -> None:
+    assert correlation_id(Headers(headers)) == expected
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 129, "a\nb", 'a"b', "é", "a/b"])
+def test_any_other_is_replaced_by_a_uuid(given: str) -> None:
+    assert UUID4.fullmatch(correlation_id(Headers({"x-correlation-id": given})))
+
+
+def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/api/chat", 405)):
+        reply = service.request(method, path, headers={"x-request-id": "id-7"})
+
+        assert (reply.status, reply.headers["x-correlation-id"], reply.json["correlation_id"]) == (status, "id-7", "id-7")
+        assert reply.headers["content-type"] == "application/problem+json"
+
+
+def address(peer: str, forwarded: list[str], trusted: list[str]) -> str:
+    scope = {"type": "http", "client": (peer, 1)}
+    headers = Headers(raw=[(b"x-forwarded-for", value.encode()) for value in forwarded])
+    return client_ip(scope, headers, [ip_network(network) for network in trusted])
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "trusted", "expected"),
+    [
+        ("192.168.1.100", ["1.2.3.4"], [], "192.168.1.100"),
+        ("::ffff:192.168.1.100", [], [], "192.168.1.100"),
+        ("10.0.0.1", ["1.2.3.4"], ["10.0.0.0/8"], "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.0.0.2"], ["10.0.0.0/8"], "1.2.3.4"),
+        ("10.0.0.1", ["6.6.6.6", "1.2.3.4"], ["10.0.0.0/8"], "1.2.3.4"),
+        ("5.5.5.5", ["1.2.3.4"], ["10.0.0.0/8"], "5.5.5.5"),
+        ("10.0.0.1", ["nonsense"], ["10.0.0.0/8"], "10.0.0.1"),
+        ("10.0.0.1", [], ["10.0.0.0/8"], "10.0.0.1"),
+        ("fd00::1", ["2001:db8::7"], ["fd00::/8"], "2001:db8::7"),
+    ],
+)
+def test_the_client_is_the_last_address_that_is_no_trusted_proxy(
+    peer: str, forwarded: list[str], trusted: list[str], expected: str
+) -> None:
+    assert address(peer, forwarded, trusted) == expected
+
+
+async def through_boundary(error: Exception, *, begun: bool = False) -> tuple[list[Message], Exchange]:
+    sent: list[Message] = []
+    scope: Scope = {"type": "http", "path": "/x"}
+    exchange = Exchange("id-1", "127.0.0.1", status=200 if begun else None)
+    exchange.attach(scope)
+
+    async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError
+
+    await ErrorBoundary(failing)(scope, receive, send)
+    return sent, exchange
+
+
+async def test_an_unforeseen_error_is_told_to_nobody(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    sent, exchange = await through_boundary(ValueError("canary-secret"))
+
+    assert sent[0]["status"] == 500
+    assert b"internal_error" in sent[1]["body"]
+    assert b"canary-secret" not in sent[1]["body"] + capfdbinary.readouterr().out
+    assert exchange.error_type == "internal_error"
+
+
+async def test_a_problem_has_its_status_and_retry_after() -> None:
+    sent, _ = await through_boundary(NotReady("starting"))
+
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]
+
+
+async def test_nothing_is_added_to_an_answer_that_has_begun() -> None:
+    sent, exchange = await through_boundary(ValueError(), begun=True)
+
+    assert sent == []
+    assert exchange.outcome == "error"
+
+
+async def test_a_client_that_left_gets_nothing_and_is_logged_as_499() -> None:
+    sent, exchange = await through_boundary(ClientLeft())
+
+    assert sent == []
+    assert (exchange.outcome, final_status(exchange)) == ("client_left", 499)
+
+
+def test_a_request_is_one_compact_line_with_the_keys_of_the_contract(service: Service) -> None:
+    reply = service.chat(headers={"x-correlation-id": "line-1"})
+
+    line = service.wait_for_log("HTTP request completed", correlation_id="line-1")
+    assert list(line) == [
+        "level", "timestamp", "service", "correlation_id", "http_method", "http_path", "http_status", "duration", "client_ip",
+        "response_size", "message",
+    ]  # fmt: skip
+    assert line | {"timestamp": "", "duration": ""} == {
+        "level": "info",
+        "timestamp": "",
+        "service": "general-purpose-chatbot",
+        "correlation_id": "line-1",
+        "http_method": "POST",
+        "http_path": "/api/chat",
+        "http_status": 200,
+        "duration": "",
+        "client_ip": "127.0.0.1",
+        "response_size": len(reply.body),
+        "message": "HTTP request completed",
+    }
+    assert re.fullmatch(r"[0-9.]+(µs|ms|s)", line["duration"])
+    raw = next(text for text in service.lines if b'"line-1"' in text)
+    assert b'"http_status":200' in raw
+    assert b'"message":"HTTP request completed"}\n' in raw
+    assert raw.startswith(b'{"level":"info","timestamp":"')
+
+
+def test_a_stream_is_logged_at_its_end_with_its_outcome(service: Service, simulator: Simulator) -> None:
+    service.chat(stream=True, headers={"x-correlation-id": "line-2"})
+    simulator.behave(overload_at=6, pace="1ms")
+    service.chat(stream=True, headers={"x-correlation-id": "line-3"})
+
+    done = service.wait_for_log("HTTP request completed", correlation_id="line-2")
+    failed = service.wait_for_log("HTTP request completed", correlation_id="line-3")
+    assert (done["http_status"], done["outcome"]) == (200, "done")
+    assert (failed["http_status"], failed["outcome"]) == (200, "error")
+
+
+def test_a_failed_call_is_logged_with_its_type_and_stack_trace(service: Service, simulator: Simulator) -> None:
+    simulator.behave(error={"status": 529})
+
+    service.chat(headers={"x-correlation-id": "line-4"})
+
+    line = service.wait_for_log("anthropic api call failed", correlation_id="line-4")
+    assert (line["level"], line["error_type"], line["upstream_status"]) == ("error", "overloaded_error", 529)
+    assert line["upstream_request_id"].startswith("req_")
+    assert "upstream.py" in line["stack_trace"]
+    assert "OverloadedError" in line["stack_trace"]
+
+
+def test_probes_on_the_admin_port_are_not_logged(service: Service) -> None:
+    service.request("GET", "/health/ready", admin=True, headers={"x-correlation-id": "line-5"})
+    service.request("GET", "/health/ready", headers={"x-correlation-id": "line-6"})
+
+    service.wait_for_log("HTTP request completed", correlation_id="line-6")
+    assert "line-5" not in service.output()

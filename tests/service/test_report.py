@@ -1,0 +1,71 @@
+import orjson
+from tests.conftest import Simulator
+from tests.service.conftest import Service
+
+from chatbot_service.credentials import SystemPrompt
+from chatbot_service.report import build_report
+from chatbot_service.runtime import Runtime
+from chatbot_service.settings import Settings
+
+
+def test_the_report_has_every_field_of_version_1(service: Service) -> None:
+    service.chat()
+
+    reply = service.request("GET", "/report", admin=True)
+
+    report = reply.json
+    assert list(report) == [
+        "version", "pod", "state", "breaker", "lastErrorType", "credentials", "model", "clientTokens", "inFlight", "windows", "tokens",
+    ]  # fmt: skip
+    assert (report["version"], report["pod"], report["state"]) == (1, {"uid": "uid-1", "templateHash": "hash-1"}, "ready")
+    assert report["breaker"] == {"claude-sonnet-5-5": {"state": "closed", "trips": 0}}
+    assert report["credentials"]["state"] == "Accepted"
+    assert report["credentials"]["fingerprintChangedAt"].endswith("Z")
+    assert report["model"] == {"name": "claude-sonnet-5-5", "state": "Available", "lifecycle": "active", "retiresAt": None}
+    assert report["windows"].keys() == {"5m", "1h"}
+    assert len(reply.body) <= 4096
+
+
+def test_the_report_counts_what_was_served(service: Service, simulator: Simulator) -> None:
+    before = service.report()
+    counted = before["windows"]["1h"]["requests"]
+
+    tokens = service.chat().json["usage"]
+    service.chat(stream=True)
+    service.request("POST", "/api/chat", b"nonsense")
+    simulator.behave(error={"status": 529})
+    service.chat()
+    simulator.behave(overload_at=6, pace="1ms")
+    service.chat(stream=True)
+
+    service.wait_until(lambda: service.report()["windows"]["1h"]["requests"] >= counted + 5)
+    after = service.report()
+    for name in ("5m", "1h"):
+        old, new = before["windows"][name], after["windows"][name]
+        assert (new["requests"] - old["requests"], new["errors"] - old["errors"]) == (5, 2)
+        assert sum(new["latencyMs"]["counts"]) - sum(old["latencyMs"]["counts"]) == 2
+        assert sum(new["firstTokenMs"]["counts"]) - sum(old["firstTokenMs"]["counts"]) == 2
+        assert len(new["latencyMs"]["counts"]) == len(new["latencyMs"]["bounds"]) + 1
+    assert after["lastErrorType"] == "overloaded_error"
+    assert after["tokens"]["input"] - before["tokens"]["input"] == 2 * tokens["input_tokens"]
+    assert after["tokens"]["output"] - before["tokens"]["output"] == 2 * tokens["output_tokens"]
+
+
+def test_requests_in_flight_are_reported(service: Service, simulator: Simulator) -> None:
+    simulator.behave(pace="10s", events=5)
+
+    with service.open_chat(stream=True):
+        service.wait_until(lambda: service.report()["inFlight"] == 1)
+
+    service.wait_until(lambda: service.report()["inFlight"] == 0)
+
+
+def test_a_report_of_the_busiest_pod_fits_into_4_kilobytes() -> None:
+    settings = Settings.from_environment({"CLAUDE_MODEL": "m" * 128, "POD_UID": "u" * 36, "POD_TEMPLATE_HASH": "h" * 10})
+    runtime = Runtime.create(settings, SystemPrompt(None))
+    runtime.traffic.record(error=True, latency_seconds=1, first_token_seconds=1)
+    report = build_report(settings=settings, readiness=runtime.readiness, credentials=None, traffic=runtime.traffic)
+    for window in report["windows"].values():
+        window["latencyMs"]["counts"] = window["firstTokenMs"]["counts"] = [9_999_999] * 25
+
+    assert len(orjson.dumps(report)) <= 4096

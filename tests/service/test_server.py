@@ -1,0 +1,111 @@
+import socket
+import subprocess
+
+import pytest
+from tests.conftest import Simulator
+from tests.service.conftest import COMMAND, clean_environment, start_service
+
+from chatbot_service.errors import StartupFailed
+from chatbot_service.server import bind, scrub_environment
+
+
+def test_every_variable_that_the_sdk_reads_is_removed() -> None:
+    environ = dict.fromkeys(["ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "no_proxy", "PATH", "CLAUDE_MODEL"], "x")
+
+    scrub_environment(environ)
+
+    assert environ.keys() == {"PATH", "CLAUDE_MODEL"}
+
+
+def test_a_taken_port_is_named() -> None:
+    with bind("127.0.0.1", 0, variable="PORT") as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(StartupFailed, match=rf"^cannot listen on port {port} \(ADMIN_PORT\): Address already in use$"):
+            bind("127.0.0.1", port, variable="ADMIN_PORT")
+
+
+def test_an_address_that_is_not_ours_is_refused() -> None:
+    with pytest.raises(StartupFailed, match=r"^cannot listen on port 0 \(ADMIN_PORT\): "):
+        bind("192.0.2.1", 0, variable="ADMIN_PORT")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_the_service_port_listens_on_both_families() -> None:
+    with bind("", 0, variable="PORT") as listening:
+        for host in ("127.0.0.1", "::1"):
+            socket.create_connection((host, listening.getsockname()[1]), timeout=5).close()
+
+
+def test_a_taken_port_ends_the_command_with_1_and_one_line(simulator: Simulator) -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = clean_environment(PORT=str(port), ADMIN_PORT="0")
+
+        result = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+    assert result.returncode == 1
+    assert result.stderr == f"cannot listen on port {port} (PORT): Address already in use\n"
+
+
+def test_it_is_live_before_the_sdk_is_loaded() -> None:
+    with start_service(wait_ready=False) as service:
+        live = service.request("GET", "/health/live", admin=True)
+
+        assert live.status == 200
+        assert service.log("api key is missing") == []
+
+
+def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) -> None:
+    simulator.behave(pace="100ms", events=20)
+    with start_service(simulator, DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True) as connection:
+        simulator.wait_until(lambda counts: counts["open"] == 1)
+        service.process.terminate()
+        service.wait_for_log("stopping")
+        ready = service.request("GET", "/health/ready", admin=True)
+
+        answer = read_all(connection)
+
+        assert (ready.status, ready.json["checks"][0]["error"]) == (503, "draining")
+        assert b"event: done" in answer
+        assert service.process.wait(timeout=15) == 0
+    assert service.log_lines()[-1]["message"] == "stopped"
+
+
+def test_a_request_that_does_not_end_is_cut_at_the_drain_timeout(simulator: Simulator) -> None:
+    simulator.behave(pace="60s", events=10)
+    with start_service(simulator, DRAIN_TIMEOUT="1s") as service, service.open_chat(stream=True):
+        simulator.wait_until(lambda counts: counts["open"] == 1)
+
+        assert service.stop() == 0
+
+
+def test_a_second_signal_leaves_what_is_in_flight(simulator: Simulator) -> None:
+    simulator.behave(pace="60s", events=10)
+    with start_service(simulator, DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True):
+        simulator.wait_until(lambda counts: counts["open"] == 1)
+        service.process.terminate()
+        service.wait_for_log("stopping")
+
+        assert (service.report()["state"], service.request("GET", "/health/live", admin=True).status) == ("draining", 200)
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize("milliseconds", [100, 400, 800, 1400])
+def test_sigterm_during_the_start_ends_it_with_0(milliseconds: int, simulator: Simulator) -> None:
+    environment = clean_environment(PORT="0", ADMIN_PORT="0", ANTHROPIC_API_KEY="demo", ANTHROPIC_BASE_URL=simulator.url)
+    with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=milliseconds / 1000)
+
+        process.terminate()
+        _, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, errors) == (0, b"")
+
+
+def read_all(connection: socket.socket) -> bytes:
+    answer = b""
+    while not answer.endswith(b"0\r\n\r\n") and (chunk := connection.recv(65536)):
+        answer += chunk
+    return answer

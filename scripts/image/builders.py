@@ -183,6 +183,7 @@ def output_of(*argv: str | Path) -> str:
 def run_logged(argv: Sequence[str], recipe: Recipe, *, on_step: Callable[[str], None]) -> None:
     """Run a build, its output going to the log; raises ImagesError with the most telling line, after showing the last ones."""
     lines: list[str] = []
+    steps: set[str] = set()
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     with (
         recipe.log.open("w") as log,
@@ -193,7 +194,8 @@ def run_logged(argv: Sequence[str], recipe: Recipe, *, on_step: Callable[[str], 
         for line in process.stdout or ():
             log.write(line)
             lines.append(line.rstrip())
-            if step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*? sh /image/(.*)", line):
+            if (step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*? sh /image/(.*)", line)) and step[1] not in steps:
+                steps.add(step[1])  # docker repeats a step's name whenever it comes back to its output
                 on_step(step[1].replace("/image/", "").rstrip())
     if process.returncode != 0:
         sys.stderr.write("\n".join([*lines[-25:], ""]))

@@ -51,7 +51,8 @@ class Account:
 def grant(plane: ControlPlane, namespace: str, directory: Path) -> Account:
     """Bind the chart's roles to an account of its own in `namespace`."""
     name = f"chatbot-operator-{uuid.uuid4().hex[:6]}"
-    template = [binaries.binary("helm"), "template", name, CHART, "--namespace", namespace, "--show-only", "templates/rbac.yaml"]
+    helm = str(binaries.binary("helm"))
+    template = [helm, "template", name, str(CHART), "--namespace", namespace, "--show-only", "templates/rbac.yaml"]
     roles = subprocess.run(template, capture_output=True, text=True, check=True, timeout=60).stdout
     plane.kubectl("apply", "--filename=-", input=roles)
     user = f"system:serviceaccount:{namespace}:{name}"

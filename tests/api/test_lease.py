@@ -89,7 +89,7 @@ async def test_leader_that_cannot_renew_stops_before_another_one_may_start(clust
     await first.acquire()
     started = clock.now
 
-    first._cluster = Cluster(await _unreachable(cluster))
+    first._cluster = await unreachable()
     with pytest.raises(errors.LeadershipLost):
         await first.hold()
 
@@ -111,14 +111,14 @@ async def test_leader_whose_answer_was_lost_goes_on(cluster: Cluster, clock: Tim
 
 async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Cluster, clock: Time, namespace: str) -> None:
     chance = random.Random(7)
-    unreachable = Cluster(await _unreachable(cluster))
+    cut_off = await unreachable()
     electors = [elector(cluster, clock, namespace, f"candidate-{number}") for number in range(3)]
     led = set()
 
     for _ in range(300):
         clock.now += chance.choice([0.1, 1.0, 3.0, 6.0])
         candidate = chance.choice(electors)
-        candidate._cluster = unreachable if chance.random() < 0.3 else cluster
+        candidate._cluster = cut_off if chance.random() < 0.3 else cluster
         if candidate.leads():
             await candidate._try_to_renew()
         else:
@@ -129,13 +129,13 @@ async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Clu
         led.update(leaders)
 
     assert led == {0, 1, 2}
-    await unreachable.close()
+    await cut_off.close()
 
 
-async def _unreachable(cluster: Cluster) -> object:
+async def unreachable() -> Cluster:
     configuration = await load_configuration()
     configuration.host = "https://127.0.0.1:1"
-    return configuration
+    return Cluster(configuration)
 
 
 @pytest.mark.parametrize(("number", "limit_seconds"), [(signal.SIGTERM, 5), (signal.SIGKILL, 20)], ids=["graceful", "killed"])

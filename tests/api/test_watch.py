@@ -48,7 +48,7 @@ def install_crd(plane: ControlPlane) -> None:
 
 def reconciled(team: Namespace, name: str) -> bool:
     resource = team.get("chatbot", name)
-    return bool(resource) and resource["status"]["observedGeneration"] == 1 and team.get("deployment", name) is not None
+    return resource is not None and resource["status"]["observedGeneration"] == 1 and team.get("deployment", name) is not None
 
 
 def test_operator_waits_for_the_crd_and_starts_with_it(team: Namespace, operator: OperatorProcess) -> None:

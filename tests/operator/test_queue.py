@@ -217,8 +217,8 @@ class QueueMachine(RuleBasedStateMachine):
         """Nothing that was added is ever lost."""
         self.clock.now += 1000
         self._collect_due()
-        for key in sorted(self.working):
-            self.queue.done(key)
+        for busy in sorted(self.working):
+            self.queue.done(busy)
         handed_out = set()
         while (key := self.queue.pop()) is not None:
             handed_out.add(key)

@@ -163,13 +163,17 @@ class Prober:
             try:
                 async with session.get(f"http://{host}:{self._port}/report", allow_redirects=False) as response:
                     body = await _bounded_body(response)
-                return _verified(PodReport.parse(body), pod)
+                return _verified(response.status, body, pod)
             except (aiohttp.ClientError, OSError, errors.ReportInvalid) as error:
                 logger.debug("no report", pod_uid=pod.uid, address=pod.address, error=str(error) or type(error).__name__)
                 return None
 
 
-def _verified(report: PodReport, pod: Target) -> PodReport:
+def _verified(status: int, body: bytes, pod: Target) -> PodReport:
+    """Return the report, or raise ReportInvalid."""
+    if status != 200:  # noqa: PLR2004
+        raise errors.ReportInvalid(f"HTTP {status}")
+    report = PodReport.parse(body)
     if report.pod.uid != pod.uid:
         raise errors.ReportInvalid(f"the report is of another pod, {report.pod.uid}")
     return report

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -19,20 +20,31 @@ from chatbot_operator.desired import CHILD_KINDS, desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
+from chatbot_operator.observed import Observed, Problem
 from chatbot_operator.probe import endpoint_slices, is_ready
 from chatbot_operator.queue import Lane, Queue
-from chatbot_operator.resource import KIND, ChatbotDeployment, ChatbotSpec, Manifest
+from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
-from chatbot_operator.status import Observed, Problem, derive_status, substantially_differs
+from chatbot_operator.status import derive_invalid_status, derive_status, substantially_differs
 
 UNREADY_PODS_SECONDS = 5.0
-"""Pods that start in the normal time are not looked at; the same again between two looks."""
-NOT_READY_SECONDS = 10.0
+UNREADY_PODS_CAP_SECONDS = 60.0
+"""Pods that start in the normal time are not looked at; the longer they stay unready, the longer it is between two looks."""
+NOT_READY_SECONDS = 5.0
 """Between two passes over a resource that is not Ready, for what no event announces: pods' states and grace periods."""
 PROBLEM_SECONDS = 30.0
 """Between two tries of what the API server refused or a foreign object blocks: neither is watched."""
 
 logger = structlog.get_logger()
+
+
+@dataclass
+class _Looks:
+    """When unready pods were and will be looked at, and what was seen."""
+
+    since: float
+    next_at: float
+    pods: tuple[Manifest, ...] = ()
 
 
 class Reconciler:
@@ -56,7 +68,7 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._wall_clock = wall_clock
-        self._pods: dict[ResourceKey, tuple[float, tuple[Manifest, ...]]] = {}
+        self._pods: dict[ResourceKey, _Looks] = {}
 
     async def reconcile(self, key: ResourceKey) -> float | None:
         """Run the sequence once; return in how many seconds it should run again without an event."""
@@ -64,17 +76,18 @@ class Reconciler:
         if manifest is None or _hands_off(manifest):
             self._pods.pop(key, None)
             return None
-        problem: Problem | None
         try:
             resource = ChatbotDeployment.from_manifest(manifest)
         except errors.SpecInvalid as error:
-            resource, problem = _unreadable(manifest), Problem("InvalidSpec", str(error))
-        else:
-            problem = await self._converge(resource)
-        status = await self._report(manifest, resource, problem)
+            invalid = derive_invalid_status(manifest, str(error), settings=self._settings, now=self._wall_clock())
+            await self._write_status(manifest, invalid)
+            return None
+        problem = await self._converge(resource)
+        status = await self._observe(resource, problem)
+        await self._write_status(manifest, status)
         if problem is not None:
             return PROBLEM_SECONDS
-        return None if is_ready(status) else NOT_READY_SECONDS
+        return None if is_ready({"status": status}) else NOT_READY_SECONDS
 
     async def _converge(self, resource: ChatbotDeployment) -> Problem | None:
         """Apply every child that differs, then delete those that are not desired; return the first thing that does not work."""
@@ -88,7 +101,8 @@ class Reconciler:
             except (errors.AccessDenied, errors.RequestRefused) as error:
                 if error.reason == "NamespaceTerminating":
                     raise
-                problem = problem or Problem("ApplyRefused", f"{intended['kind']} {intended['metadata']['name']}: {error}")
+                what = f"{intended['kind']} {intended['metadata']['name']}"
+                problem = problem or Problem("ApplyRefused", f"The API server refuses {what}: {error} It is tried again by itself.")
         if problem is None:
             await self._prune(resource, desired)
         return problem
@@ -135,45 +149,48 @@ class Reconciler:
             self._cache.forget(child)
             logger.info("child pruned", kind=child["kind"], child=child["metadata"]["name"])
 
-    async def _report(self, manifest: Manifest, resource: ChatbotDeployment, problem: Problem | None) -> Manifest:
-        """Derive the status, write it if it changed, tell transitions as Events; return the resource as it is now."""
+    async def _observe(self, resource: ChatbotDeployment, problem: Problem | None) -> Manifest:
+        """Return the status that follows from what is live."""
         key = ResourceKey(resource.namespace, resource.name)
         deployment = self._cache.get("Deployment", resource.namespace, names.deployment(resource.name))
         if deployment is not None and (controller_of(deployment) or {}).get("uid") != resource.uid:
             deployment = None
         slices = endpoint_slices(self._cache, key)
-        observed = Observed(deployment, slices, await self._unready_pods(key, manifest, deployment), problem)
+        observed = Observed(deployment, slices, await self._unready_pods(key, deployment), problem)
         health = self._health(key) or fleet.merge((), expected=resource.spec.replicas)
-        status = derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock())
-        if not substantially_differs(resource.status, status):
-            return manifest
+        return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock())
+
+    async def _write_status(self, manifest: Manifest, status: Manifest) -> None:
+        """Write the status if it changed in substance, and tell transitions as Events."""
+        old = manifest.get("status") or {}
+        if not substantially_differs(old, status):
+            return
         try:
-            written = await self._cluster.apply_status(manifest, status)
+            self._cache.put(await self._cluster.apply_status(manifest, status))
         except errors.ObjectNotFound:
             self._cache.forget(manifest)
-            return manifest
-        self._cache.put(written)
-        for transition in transitions(resource.status, status):
+            return
+        for transition in transitions(old, status):
             await self._recorder.record(manifest, transition)
-        return written
 
-    async def _unready_pods(self, key: ResourceKey, manifest: Manifest, deployment: Manifest | None) -> tuple[Manifest, ...]:
+    async def _unready_pods(self, key: ResourceKey, deployment: Manifest | None) -> tuple[Manifest, ...]:
         """Return the pods when some have been unready for longer than a start takes; they say why."""
         live = (deployment or {}).get("status") or {}
-        if is_ready(manifest) or live.get("replicas", 0) <= live.get("readyReplicas", 0):
+        if live.get("replicas", 0) <= live.get("readyReplicas", 0):
             self._pods.pop(key, None)
             return ()
         now = self._clock()
-        looked_at, pods = self._pods.setdefault(key, (now, ()))
-        if now - looked_at < UNREADY_PODS_SECONDS:
-            return pods
+        looks = self._pods.setdefault(key, _Looks(since=now, next_at=now + UNREADY_PODS_SECONDS))
+        if now < looks.next_at:
+            return looks.pods
         try:
             listed, _ = await self._cluster.list("Pod", namespace=key.namespace, selector=names.selector(key.name))
         except errors.ClusterError as error:
             logger.debug("pods not listed", error=str(error))
-            return pods
-        self._pods[key] = (now, tuple(listed))
-        return tuple(listed)
+            return looks.pods
+        looks.pods = tuple(listed)
+        looks.next_at = now + min(UNREADY_PODS_CAP_SECONDS, max(UNREADY_PODS_SECONDS, (now - looks.since) / 4))
+        return looks.pods
 
 
 def _hands_off(manifest: Manifest) -> bool:
@@ -190,19 +207,6 @@ def _is_adoptable(intended: Manifest, live: Manifest) -> bool:
         controller_of(live) is None
         and labels.get(names.ADOPT_LABEL) == "true"
         and (selector is None or (live.get("spec") or {}).get("selector") == selector)
-    )
-
-
-def _unreadable(manifest: Manifest) -> ChatbotDeployment:
-    """Return the resource without its spec, which is not valid (any more), to report just that."""
-    metadata = manifest["metadata"]
-    return ChatbotDeployment(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        generation=metadata.get("generation", 0),
-        spec=ChatbotSpec(),
-        status=manifest.get("status") or {},
     )
 
 

@@ -1,0 +1,255 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from chatbot_operator.cache import Cache, ResourceKey
+from chatbot_operator.probe import Prober, Target, targets
+from chatbot_operator.resource import KIND, Manifest
+
+KEY = ResourceKey("team", "bot")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def report(uid: str = "pod-1", state: str = "ready") -> dict[str, Any]:
+    return {
+        "version": 1,
+        "pod": {"uid": uid, "templateHash": "abc"},
+        "state": state,
+        "breaker": {"claude-sonnet-5-5": {"state": "closed", "trips": 0}},
+        "credentials": {"state": "Accepted"},
+        "model": {"name": "claude-sonnet-5-5", "state": "Available"},
+    }
+
+
+def endpoint(uid: str, address: str = "127.0.0.1", **conditions: bool) -> Manifest:
+    return {"addresses": [address], "conditions": conditions, "targetRef": {"kind": "Pod", "uid": uid}}
+
+
+def endpoint_slice(*endpoints: Manifest, version: int = 2) -> Manifest:
+    owner = {"kind": "Service", "name": "bot", "uid": "service-uid", "controller": True}
+    metadata = {"namespace": "team", "name": "bot-x7k2p", "uid": "slice-uid", "resourceVersion": str(version), "ownerReferences": [owner]}
+    return {"kind": "EndpointSlice", "metadata": metadata, "endpoints": list(endpoints)}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    cache = Cache()
+    for kind, uid in ((KIND, "bot-uid"), ("Service", "service-uid")):
+        cache.put({"kind": kind, "metadata": {"namespace": "team", "name": "bot", "uid": uid, "resourceVersion": "1"}})
+    cache.put(endpoint_slice(endpoint("pod-1")))
+    return cache
+
+
+class Pods:
+    """Pods that answer on one port of 127.0.0.1; each test says how."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked = 0
+        self.connections: set[Any] = set()
+        self.answer: Handler = self._report
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        self.connections.add(request.transport)
+        assert request.path == "/report"
+        return await self.answer(request)
+
+    async def _report(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(report())
+
+
+@pytest.fixture
+async def pods() -> AsyncIterator[Pods]:
+    pods = Pods()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", pods.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    pods.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr] # the only way to learn a port chosen by the system
+    yield pods
+    await runner.cleanup()
+
+
+class Changed:
+    """Hears of changes of the fleet's health."""
+
+    def __init__(self) -> None:
+        self.keys: list[ResourceKey] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, key: ResourceKey) -> None:
+        self.keys.append(key)
+        self._more.set()
+
+    async def again(self) -> None:
+        async with asyncio.timeout(10):
+            await self._more.wait()
+        self._more.clear()
+
+
+@asynccontextmanager
+async def running(prober: Prober) -> AsyncIterator[None]:
+    task = asyncio.create_task(prober.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "expected"),
+    [
+        ([endpoint("a", "10.0.0.1", ready=True)], (Target("a", "10.0.0.1"),)),
+        ([endpoint("a", "10.0.0.1", ready=False, serving=False, terminating=False)], (Target("a", "10.0.0.1"),)),
+        ([endpoint("a", "10.0.0.1", ready=False, terminating=True)], ()),
+        ([endpoint("a", "10.0.0.1"), endpoint("a", "fd00::1")], (Target("a", "10.0.0.1"),)),
+        ([{"addresses": ["10.0.0.1"]}], ()),
+        (None, ()),
+    ],
+)
+def test_every_pod_that_does_not_terminate_is_asked_once(endpoints: list[Manifest] | None, expected: tuple[Target, ...]) -> None:
+    assert targets([{"endpoints": endpoints}]) == expected
+
+
+async def test_reports_become_the_health_of_the_fleet(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port)
+
+    assert prober.health(KEY) is None
+    async with running(prober):
+        await changed.again()
+
+    health = prober.health(KEY)
+    assert health is not None
+    assert health.expected == 1
+    assert list(health.pods) == ["pod-1"]
+
+
+async def test_unchanged_health_is_no_news_and_connections_are_kept(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    async with running(Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)):
+        async with asyncio.timeout(10):
+            while pods.asked < 5:  # noqa: ASYNC110 (the server has no event of its own)
+                await asyncio.sleep(0.01)
+
+    assert changed.keys == [KEY]
+    assert len(pods.connections) == 1
+
+
+async def redirect(_request: web.Request) -> web.StreamResponse:
+    raise web.HTTPFound("/elsewhere")
+
+
+async def oversized(_request: web.Request) -> web.StreamResponse:
+    return web.json_response(report(state="x" * 63) | {"padding": "x" * 5000})
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b" " * 1024)
+        await asyncio.sleep(0)
+
+
+async def silent(_request: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+async def garbage(_request: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"\xff\xfe[[[[")
+
+
+async def failing(_request: web.Request) -> web.StreamResponse:
+    return web.Response(status=500, text=json.dumps(report()))
+
+
+async def impostor(_request: web.Request) -> web.StreamResponse:
+    return web.json_response(report(uid="pod-2"))
+
+
+@pytest.mark.parametrize("answer", [redirect, oversized, endless, silent, garbage, failing, impostor])
+async def test_answer_that_cannot_be_trusted_is_no_report(cache: Cache, pods: Pods, answer: Handler) -> None:
+    pods.answer = answer
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, timeout_seconds=0.3)
+
+    async with running(prober):
+        await changed.again()
+
+    health = prober.health(KEY)
+    assert health is not None
+    assert (health.expected, len(health.pods)) == (1, 0)
+    assert pods.asked == 1
+
+
+async def test_pod_that_refuses_connections_is_no_report(cache: Cache) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=1)
+
+    async with running(prober):
+        await changed.again()
+
+    health = prober.health(KEY)
+    assert health is not None
+    assert (health.expected, len(health.pods)) == (1, 0)
+
+
+async def test_no_more_than_the_allowed_number_is_asked_at_once(cache: Cache, pods: Pods) -> None:
+    cache.put(endpoint_slice(*(endpoint(f"pod-{number}") for number in range(20)), version=3))
+    at_once = most = 0
+
+    async def slow(_request: web.Request) -> web.StreamResponse:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.02)
+        at_once -= 1
+        return web.json_response(report())
+
+    pods.answer = slow
+    changed = Changed()
+    async with running(Prober(cache, on_change=changed, port=pods.port, concurrency=4)):
+        await changed.again()
+
+    assert pods.asked == 20
+    assert most == 4
+
+
+async def test_changed_endpoints_are_asked_soon(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
+    async with running(prober):
+        await changed.again()
+
+        cache.put(endpoint_slice(endpoint("pod-1"), endpoint("pod-2"), version=3))
+        prober.nudge(KEY)
+        await changed.again()
+
+        health = prober.health(KEY)
+        assert health is not None
+        assert health.expected == 2
+
+
+async def test_resource_that_is_gone_is_forgotten(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
+    async with running(prober):
+        await changed.again()
+        resource = cache.get(KIND, *KEY)
+        assert resource is not None
+        cache.forget(resource)
+
+        async with asyncio.timeout(10):
+            while prober.health(KEY) is not None:  # noqa: ASYNC110 (forgetting is no news)
+                await asyncio.sleep(0.01)

@@ -109,8 +109,7 @@ def remove(tools: Tools, *, others_too: bool) -> None:
         if not others_too:
             _refuse_others(tools)
         tools.kubectl("delete", "chatbot", "--all", f"--namespace={NAMESPACE}", "--timeout=3m")
-    if json.loads(tools.helm("list", f"--namespace={SYSTEM_NAMESPACE}", f"--filter=^{RELEASE}$", "--output=json")):
-        tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--wait", "--timeout=3m")
+    tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--ignore-not-found", "--wait", "--timeout=3m")
     tools.kubectl("delete", "customresourcedefinition", CRD, "--ignore-not-found", "--timeout=3m")
     tools.kubectl("delete", "namespace", f"--selector={DEMO_LABEL}", "--ignore-not-found", "--timeout=5m")
 

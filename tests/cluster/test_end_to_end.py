@@ -158,8 +158,7 @@ def installed(tools: Tools) -> Iterator[Tools]:
 
 
 def _remove(tools: Tools) -> None:
-    if json.loads(tools.helm("list", f"--namespace={SYSTEM_NAMESPACE}", "--all", "--output=json")):
-        tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--wait")
+    tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--ignore-not-found", "--wait")
     tools.kubectl("delete", "customresourcedefinition", CRD, "--ignore-not-found")
     tools.kubectl("delete", "namespace", "--selector=chatbot.dev/e2e", "--ignore-not-found")
 

@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 make_base(find_builder(), fresh=arguments.fresh, say=say)
             else:
                 build(arguments.names or list(IMAGES), fresh=arguments.fresh)
-    except ImagesError as error:
+    except (ImagesError, OSError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.image.builders import Builder, ImagesError, output_of
+from scripts.image.builders import Builder, ImagesError, output_of, run
 
 SUITE = "trixie"
 REGISTRY_BASE = "debian:trixie-slim"
@@ -56,7 +56,12 @@ def bootstrap(archive: Path) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         root, draft = Path(folder) / "root", Path(folder) / archive.name
-        output_of("unshare", "--mount", program, *options, SUITE, root, mirrors[SUITE])
+        made = run("unshare", "--mount", program, *options, SUITE, root, mirrors[SUITE])
+        if made.returncode != 0:
+            words = (made.stderr + made.stdout).strip().splitlines()
+            raise ImagesError(
+                f"debootstrap failed: {words[-1] if words else made.returncode}; is there a network? BASE_IMAGE can name another base"
+            )
         slim(root)
         (root / "etc/apt/sources.list").write_text("".join(f"deb {uri} {suite} main\n" for suite, uri in mirrors.items()))
         output_of("tar", "--create", f"--file={draft}", f"--directory={root}", "--numeric-owner", "--sort=name", ".")

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+
+from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
+from chatbot_operator.cluster import Cluster, load_configuration
+from chatbot_operator.events import Recorder
+from chatbot_operator.reconcile import Reconciler
+from chatbot_operator.resource import API_VERSION, KIND
+from chatbot_operator.settings import Settings
 
 pytestmark = pytest.mark.api
 
@@ -252,3 +259,26 @@ def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: A
         second.wait_until_idle()
 
     assert requests.writes(name=bot) == before
+
+
+async def test_children_whose_answers_were_lost_are_recognised(
+    control_plane_with_crd: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(control_plane_with_crd.kubeconfig))
+    cluster = Cluster(await load_configuration())
+    settings = Settings(service_image=SERVICE_IMAGE)
+    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"namespace": namespace, "name": "bot"}, "spec": {}}
+    resource = await cluster.create(manifest)
+
+    written = []
+    for _ in range(2):
+        cache = Cache()  # which knows the resource and none of its children
+        cache.put(await cluster.read(KIND, namespace, "bot"))
+        reconciler = Reconciler(cluster, cache, health=lambda _key: None, recorder=Recorder(cluster, instance="test"), settings=settings)
+        await reconciler.reconcile(ResourceKey(namespace, "bot"))
+        written.append({ObjectKey.of(child): child["metadata"]["resourceVersion"] for child in cache.children(uid(resource) or "")})
+    await cluster.close()
+
+    assert len(written[0]) == len(CHILDREN)
+    unmoved = {key: version for key, version in written[0].items() if key.kind not in ("Deployment", "PodDisruptionBudget")}
+    assert written[1].items() >= unmoved.items()

@@ -94,6 +94,15 @@ def test_backoff_doubles_up_to_the_cap_and_starts_over_after_forget(queue: Queue
     assert queue.backoff("a") == 1
 
 
+def test_backoff_waits_as_long_as_the_server_asked_for(queue: Queue[str], clock: Clock) -> None:
+    assert queue.backoff("a", at_least_seconds=30) == 30
+
+    clock.now += 29
+    assert queue.pop() is None
+    clock.now += 1
+    assert queue.pop() == "a"
+
+
 def test_backoff_jitter_never_goes_below_half_the_delay(clock: Clock) -> None:
     queue: Queue[str] = Queue(clock=clock, jitter=lambda: 0.0, backoff_base_seconds=1)
 

@@ -128,6 +128,7 @@ class Cluster:
         self._client = ApiClient(configuration)
         self._client.user_agent = FIELD_MANAGER
         self._request_timeout_seconds = request_timeout_seconds
+        self._reached = False
         self._unreachable_since: float | None = None
 
     async def close(self) -> None:
@@ -304,7 +305,8 @@ class Cluster:
 
     def _note_reachable(self, error: Exception | None) -> None:
         """Log the beginning and the end of an outage once, however many requests it fails."""
-        if error is not None and self._unreachable_since is None:
+        self._reached = self._reached or error is None
+        if error is not None and self._reached and self._unreachable_since is None:
             self._unreachable_since = time.monotonic()
             logger.warning("kubernetes api unreachable", server=self.host, error=_words(error))
         elif error is None and self._unreachable_since is not None:

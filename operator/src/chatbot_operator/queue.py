@@ -82,11 +82,11 @@ class Queue(Generic[Key]):
         heapq.heappush(self._delayed, (at, next(self._order), key, lane))
         self._arm()
 
-    def backoff(self, key: Key) -> float:
+    def backoff(self, key: Key, *, at_least_seconds: float = 0) -> float:
         """Add `key` after a delay that doubles with every failure in a row; return the delay in seconds."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         ceiling = min(self._backoff_cap_seconds, self._backoff_base_seconds * float(2 ** min(failures - 1, 30)))
-        delay = ceiling * (0.5 + self._jitter() / 2)
+        delay = max(at_least_seconds, ceiling * (0.5 + self._jitter() / 2))
         self.retries += 1
         self.add_after(key, delay)
         return delay

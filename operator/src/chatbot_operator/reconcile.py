@@ -242,7 +242,7 @@ async def _reconcile_once(
         if error.reason == "NamespaceTerminating":
             queue.forget(key)
             return "success"
-        delay = queue.backoff(key)
+        delay = queue.backoff(key, at_least_seconds=error.retry_after_seconds or 0)
         log = logger.debug if isinstance(error, errors.ObjectConflict) else logger.warning
         log("reconcile postponed", error=str(error), error_type=type(error).__name__, retry_in_seconds=round(delay, 1))
         return "error"

@@ -166,7 +166,8 @@ class Watch:
                 await self._list()
             except errors.ClusterError as error:
                 log = logger.debug if isinstance(error, errors.ClusterUnavailable) else logger.warning
-                log("list of chatbotdeployments failed, retrying", error=str(error), retry_in_seconds=delay_seconds)
+                hint = " (is the CRD installed?)" if isinstance(error, errors.ObjectNotFound) else ""
+                log("list of chatbotdeployments failed, retrying", error=f"{error}{hint}".strip(), retry_in_seconds=delay_seconds)
                 await self._sleep(delay_seconds)
                 delay_seconds = min(delay_seconds * 2, 15)
             else:

@@ -302,6 +302,19 @@ async def test_a_failure_after_a_ping_can_only_be_an_event() -> None:
     assert json.loads(last.split("data: ")[1]) == {"code": "overloaded", "detail": "busy", "retry_after": 1}
 
 
+async def test_an_unforeseen_error_in_a_stream_is_its_terminal_event() -> None:
+    upstream = ScriptedUpstream()
+    connection = Connection(upstream, ping_seconds=60)
+    upstream.script.put_nowait([Started("m", "claude"), Delta("a")])
+    upstream.script.put_nowait(ValueError("canary"))
+
+    await connection.run()
+
+    assert connection.names == ["start", "delta", "error"]
+    assert b'"code":"internal_error"' in connection.sent[-1]["body"]
+    assert b"canary" not in connection.sent[-1]["body"]
+
+
 async def test_events_of_one_read_are_sent_together() -> None:
     upstream = ScriptedUpstream()
     connection = Connection(upstream, ping_seconds=60)

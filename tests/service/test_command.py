@@ -39,3 +39,10 @@ def test_a_prompt_file_that_cannot_be_read_keeps_it_from_starting(tmp_path: Path
 
     assert result.returncode == 2
     assert result.stderr == f"SYSTEM_PROMPT_FILE: {path} cannot be read as UTF-8 text of at most 1 MiB\n"
+
+
+def test_complaints_about_files_come_together() -> None:
+    result = run(SYSTEM_PROMPT_FILE="/nonexistent/prompt", ANTHROPIC_CA_FILE="/nonexistent/ca.pem")
+
+    assert result.returncode == 2
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["SYSTEM_PROMPT_FILE", "ANTHROPIC_CA_FILE"]

@@ -201,6 +201,17 @@ async def test_a_key_that_was_never_accepted_is_given_up_for_the_next(bench: Ben
     assert bench.used == ["bad", "good"]
 
 
+async def test_a_check_that_fails_unforeseen_cannot_judge(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(_: str) -> Verdict:
+        raise AttributeError
+
+    bench.credentials._check = failing
+
+    await bench.write("key")
+
+    assert bench.readiness.credentials is CredentialsState.UNVERIFIED
+
+
 async def test_a_key_from_the_environment_is_taken_once() -> None:
     readiness = Readiness(clock=lambda: 0.0)
     used: list[str] = []

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ import aiohttp
 import anthropic
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.conftest import Simulator
 
 from chatbot_service.conversation import Delta, Event, Finished, Started, Turn
@@ -165,11 +171,45 @@ async def test_redirects_are_not_followed(simulator: Simulator) -> None:
     assert simulator.requests()["by_path"]["/v1/messages"] == 1
 
 
-def test_a_ca_file_is_trusted_besides_the_systems(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("not a certificate")
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate of `localhost` and its key; it is its own authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key(), serial_number=1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "ca.pem", folder / "key.pem"
+    certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate_file, key_file
 
-    with pytest.raises(ssl.SSLError):
-        Upstream(Settings.from_environment({"ANTHROPIC_CA_FILE": str(tmp_path / "ca.pem")}))
+
+@pytest.mark.parametrize(("trusted", "outcome"), [(True, Outcome.ACCEPTED), (False, Outcome.UNJUDGEABLE)])
+async def test_a_private_authority_is_trusted_by_the_ca_file_alone(tmp_path: Path, *, trusted: bool, outcome: Outcome) -> None:
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    body = b'{"type":"model","id":"claude-sonnet-5-5","lifecycle":"active"}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    variables = {"ANTHROPIC_CA_FILE": str(certificate)} if trusted else {}
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+        async with connected(url, **variables) as upstream:
+            verdict = await upstream.check("demo")
+
+    assert verdict.outcome is outcome
 
 
 REQUEST = httpx2.Request("POST", "http://upstream/v1/messages")

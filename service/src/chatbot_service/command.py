@@ -6,6 +6,7 @@ Exit codes: 0 ended by a signal, 1 a port or the simulator cannot be had, 2 the 
 import argparse
 import asyncio
 import os
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,14 +47,27 @@ def _demo() -> None:
         _serve(announce=lambda port: print(instructions(port), flush=True))
 
 
-def _serve(*, announce: Callable[[int], None] | None = None) -> None:
-    settings = Settings.from_environment()
+def _complaints(settings: Settings, prompt: SystemPrompt) -> list[str]:
+    """Return what is wrong with the files that must be there from the start, and what this version cannot do."""
+    complaints = []
     if settings.client_auth_mode != "None":
         # Serving everybody although tokens are asked for would be worse than not serving.
-        raise SettingsInvalid(["CLIENT_AUTH_MODE: this version cannot check client tokens yet; use None and keep the service private"])
-    prompt = SystemPrompt(WatchedFile(settings.system_prompt_file) if settings.system_prompt_file is not None else None)
+        complaints.append("CLIENT_AUTH_MODE: this version cannot check client tokens yet; use None and keep the service private")
     if not prompt.refresh():
-        raise SettingsInvalid([f"SYSTEM_PROMPT_FILE: {settings.system_prompt_file} cannot be read as UTF-8 text of at most 1 MiB"])
+        complaints.append(f"SYSTEM_PROMPT_FILE: {settings.system_prompt_file} cannot be read as UTF-8 text of at most 1 MiB")
+    try:
+        if settings.anthropic_ca_file is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.anthropic_ca_file)
+    except OSError:
+        complaints.append(f"ANTHROPIC_CA_FILE: {settings.anthropic_ca_file} cannot be read as certificates in PEM")
+    return complaints
+
+
+def _serve(*, announce: Callable[[int], None] | None = None) -> None:
+    settings = Settings.from_environment()
+    prompt = SystemPrompt(WatchedFile(settings.system_prompt_file) if settings.system_prompt_file is not None else None)
+    if complaints := _complaints(settings, prompt):
+        raise SettingsInvalid(complaints)
     configure_logging(settings)
     service_socket = bind("", settings.port, variable="PORT")
     admin_socket = bind(settings.admin_host, settings.admin_port, variable="ADMIN_PORT")

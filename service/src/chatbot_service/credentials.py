@@ -5,6 +5,7 @@ A key in use that was once accepted is never given up for a worse one: a new key
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from chatbot_service.readiness import CredentialsState, Outcome, Readiness, Verdict
+from chatbot_service.telemetry import stack_trace
 
 POLL_SECONDS = 1.0
 MAX_FILE_BYTES = 1024 * 1024
@@ -128,6 +130,14 @@ class CheckIntervals:
                 return self.refused
 
 
+_LEVELS = {
+    Outcome.ACCEPTED: logging.INFO,
+    Outcome.UNJUDGEABLE: logging.WARNING,
+    Outcome.KEY_REFUSED: logging.ERROR,
+    Outcome.MODEL_REFUSED: logging.ERROR,
+}
+
+
 class Credentials:
     """The key in use and, while one is on trial, its successor. `step` is called about once a second."""
 
@@ -150,6 +160,7 @@ class Credentials:
         self._key: str | None = None
         self._candidate: str | None = None
         self._next_check = 0.0
+        self._last: tuple[str, Outcome] | None = None
         self.changed_at: str | None = None
 
     async def run(self, *, poll_seconds: float = POLL_SECONDS) -> None:
@@ -164,9 +175,16 @@ class Credentials:
             self._take(self._source.read())
         subject = self._candidate or self._key
         if subject is not None and self._clock() >= self._next_check:
-            verdict = await self._check(subject)
+            verdict = await self._checked(subject)
             self._next_check = self._clock() + self._intervals.after(verdict.outcome)
             self._judged(subject, verdict)
+
+    async def _checked(self, key: str) -> Verdict:
+        try:
+            return await self._check(key)
+        except Exception as error:  # noqa: BLE001  a health check must not end the process
+            log.error("api key check failed", stack_trace=stack_trace(error))
+            return Verdict(Outcome.UNJUDGEABLE, error_type="internal_error")
 
     def _take(self, content: bytes | None) -> None:
         try:
@@ -194,7 +212,15 @@ class Credentials:
         self._use(key)
 
     def _judged(self, subject: str, verdict: Verdict) -> None:
-        log.info("api key checked", outcome=verdict.outcome, error_type=verdict.error_type, candidate=self._candidate is not None)
+        news = (subject, verdict.outcome) != self._last
+        self._last = (subject, verdict.outcome)
+        log.log(
+            _LEVELS[verdict.outcome] if news else logging.DEBUG,
+            "api key checked",
+            outcome=verdict.outcome,
+            error_type=verdict.error_type,
+            candidate=self._candidate is not None,
+        )
         if subject == self._key:
             self._readiness.judged(verdict)
         elif verdict.outcome is Outcome.ACCEPTED:

@@ -31,6 +31,8 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+UNFORESEEN = "Something went wrong here; the correlation id finds it in the log."
+
 
 class ServiceError(Exception):
     """The root of the tree."""

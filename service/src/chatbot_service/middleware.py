@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_service.durations import format_duration
-from chatbot_service.errors import ClientLeft, Problem
+from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.exchange import Exchange
 from chatbot_service.runtime import Runtime
 from chatbot_service.telemetry import stack_trace
@@ -135,7 +135,7 @@ class ErrorBoundary:
         except Exception as error:  # noqa: BLE001  the request error boundary
             log.error("request failed", correlation_id=exchange.correlation_id, http_path=scope["path"], stack_trace=stack_trace(error))
             exchange.error_type = "internal_error"
-            await self._answer(Problem("Something went wrong here; the correlation id finds it in the log."), exchange, send)
+            await self._answer(Problem(UNFORESEEN), exchange, send)
 
     async def _answer(self, problem: Problem, exchange: Exchange, send: Send) -> None:
         if exchange.status is not None:

@@ -75,7 +75,8 @@ class Readiness:
         if verdict.outcome is Outcome.UNJUDGEABLE and self.accepted:
             return
         self.verdict = verdict
-        self.accepted = self.accepted or verdict.outcome is Outcome.ACCEPTED
+        if verdict.outcome is Outcome.ACCEPTED:
+            self.accepted, self.upstream_failing = True, False
         self.credentials = _CREDENTIALS[verdict.outcome]
 
     @property

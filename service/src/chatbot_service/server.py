@@ -36,10 +36,11 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
-    """Return a listening socket, on every address of both families when `host` is empty; raises StartupFailed that names the port."""
-    family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
+    """Return a listening socket, for both families when `host` is empty or `::`; raises StartupFailed that names the port."""
+    both = host in ("", "::") and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=family is socket.AF_INET6 and not host)
+        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise StartupFailed(f"cannot listen on port {port} ({variable}): {reason}") from error

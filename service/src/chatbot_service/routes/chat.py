@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.conversation import Delta, Event, Finished, Started, Usage
-from chatbot_service.errors import ClientLeft, Problem, UpstreamFailed, UpstreamOverloaded, UpstreamProblem, UpstreamTimeout
+from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem, UpstreamFailed, UpstreamOverloaded, UpstreamProblem, UpstreamTimeout
 from chatbot_service.exchange import Exchange
 from chatbot_service.runtime import Runtime
 from chatbot_service.sse import encode_event
@@ -65,13 +65,20 @@ class Chat:
         try:
             with self._reported(exchange):
                 await self._pump(request, exchange, stream)
-        except UpstreamProblem as problem:
-            exchange.outcome = "error"
-            if not stream.begun:
-                raise
-            await stream.write(_error_event(problem), last=True)
+        except Problem as problem:
+            await self._break_off(problem, exchange, stream)
+        except Exception as error:  # noqa: BLE001  the request error boundary, which itself cannot speak in events
+            log.error("request failed", correlation_id=exchange.correlation_id, stack_trace=stack_trace(error))
+            exchange.error_type = "internal_error"
+            await self._break_off(Problem(UNFORESEEN), exchange, stream)
         else:
             exchange.outcome = "done"
+
+    async def _break_off(self, problem: Problem, exchange: Exchange, stream: "_EventStream") -> None:
+        exchange.outcome = "error"
+        if not stream.begun:
+            raise problem
+        await stream.write(_error_event(problem), last=True)
 
     async def _pump(self, request: ChatRequest, exchange: Exchange, stream: "_EventStream") -> None:
         """Pass the answer on. The start waits for the first words, so that a failure before them still has its own status."""

@@ -62,11 +62,14 @@ def read_images(archive: Path) -> tuple[Image, ...]:
     try:
         with tarfile.open(archive) as tar:
             manifest: list[dict[str, Any]] = json.loads(_read(tar, "manifest.json"))
-            return tuple(
-                Image(identity=_digest(_read(tar, entry["Config"])), references=tuple(entry.get("RepoTags") or ())) for entry in manifest
+            found = tuple(
+                Image(identity=_digest(_read(tar, entry["Config"])), references=tuple(entry["RepoTags"] or ())) for entry in manifest
             )
     except (OSError, tarfile.TarError, KeyError, ValueError) as error:
         raise ArchiveInvalid(f"{archive} is not an image archive in Docker's format ({error}): build it with 'make images'") from error
+    if not all(image.references for image in found):
+        raise ArchiveInvalid(f"{archive} holds an image without a name, which no pod could ask for: tag it")
+    return found
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:

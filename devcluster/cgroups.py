@@ -9,6 +9,8 @@ from devcluster.processes import wait_until
 NAME = "chatbot-devcluster"
 REMOVAL_SECONDS = 10.0
 SHARES_PER_CPU = 1024  # what kubelet gives all pods of a node at the root; a smaller weight here would halve it
+WEIGHT_PER_CPU = 100  # the same for cgroup version 2
+CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -57,12 +59,14 @@ def mounted(kind: str) -> tuple[Path, ...]:
 
 
 def _up_unified(hierarchy: Path) -> None:
-    """Make the group under cgroup version 2 and hand the controllers down to the pods."""
+    """Make the group under cgroup version 2 and hand the controllers that kubelet needs down to the pods."""
     group = hierarchy / NAME
     group.mkdir(exist_ok=True)
     for folder in (hierarchy, group):
-        for controller in (folder / "cgroup.controllers").read_text().split():
+        available, handed_down = ((folder / file).read_text().split() for file in ("cgroup.controllers", "cgroup.subtree_control"))
+        for controller in CONTROLLERS.intersection(available) - set(handed_down):
             (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+    (group / "cpu.weight").write_text(str(WEIGHT_PER_CPU * (os.cpu_count() or 1)))
 
 
 def _removed(folder: Path) -> bool:

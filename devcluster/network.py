@@ -80,11 +80,6 @@ def bridge_ports() -> tuple[str, ...]:
     return tuple(sorted(port.name for port in Path("/sys/class/net", BRIDGE, "brif").glob("*")))
 
 
-def rules() -> tuple[str, ...]:
-    """Return the commands that would remove every iptables chain and rule of the devcluster: none when it left nothing."""
-    return tuple(line for command in ("iptables", "ip6tables") for table in _TABLES for line in removal_script(_listing(command, table)))
-
-
 def removal_script(listing: Sequence[str]) -> tuple[str, ...]:
     """Compute the restore script that removes our chains from a table's listing (`iptables -S`) and leaves all else alone.
 

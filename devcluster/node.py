@@ -6,7 +6,6 @@ control group behind. Every file is under the state folder; kubelet's few fixed 
 
 import contextlib
 import json
-import os
 import shutil
 import socket
 from pathlib import Path
@@ -70,7 +69,7 @@ def _start_kubelet(control_plane: ControlPlane) -> None:
     authority = control_plane.authority
     serving = authority.issue("kubelet-server", name=NAME, hosts=[network.GATEWAY, NAME])
     kubeconfig = _kubeconfig(control_plane, KUBELET, user=f"system:node:{NAME}", groups=("system:nodes",))
-    _write(state / "config" / "resolv.conf", _host_resolvers())
+    runtime.write(state / "config" / "resolv.conf", _host_resolvers())
     configuration = runtime.write_configuration(
         state,
         "kubelet-{digest}.yaml",
@@ -169,7 +168,7 @@ def _forget_former_boot(state: Path) -> None:
     if not noted.exists() or noted.read_text() != boot:
         for folder in (state / "containerd" / "state", state / "containerd" / "runc", state / "pod-addresses"):
             shutil.rmtree(folder, ignore_errors=True)
-        _write(noted, boot)
+        runtime.write(noted, boot)
 
 
 def _sweep_fixed_paths(state: Path) -> None:
@@ -189,10 +188,3 @@ def _is_served(path: Path) -> bool:
     """Say whether a process listens on a socket file."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0
-
-
-def _write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(content)
-    unfinished.replace(path)

@@ -3,6 +3,7 @@
 The machine's own containerd, running or not, is never touched. Images come from archives; one that is there already is not loaded again.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -23,6 +24,7 @@ PAUSE_IMAGE = f"devcluster.local/pause:{versions.PAUSE}"
 TEMPLATES = Path(__file__).parent / "templates"
 # containerd's CRI part takes an image for known by this label, also when its name has come to mean another image (seen with 1.6.20).
 UNSEEN = "io.cri-containerd.image="
+HOLDERS = ("containerd-shim-runc-v2", "runc")
 READY_SECONDS = 30.0
 LOAD_SECONDS = 120.0
 END_SECONDS = 15.0
@@ -62,14 +64,9 @@ def up(state: Path) -> None:
 def down(state: Path) -> None:
     """End every container and containerd, and unmount what they mounted."""
     processes.stop(state, "kubelet")  # it would start them again
-    addresses = _shim_sockets(state)
-    for pid in container_processes(state):
-        _kill(pid)
-    processes.wait_until(lambda: not container_processes(state), what="the containers to end", timeout_seconds=END_SECONDS)
     processes.stop(state, CONTAINERD)
-    for pid in container_processes(state):  # a shim that containerd started in between
-        _kill(pid)
-    processes.wait_until(lambda: not container_processes(state), what="the containers to end", timeout_seconds=END_SECONDS)
+    addresses = _shim_sockets(state)
+    processes.wait_until(partial(_end_containers, state), what="the containers to end", timeout_seconds=END_SECONDS)
     for mount in mounts_under(state):
         _unmount(mount)
     for address in addresses:
@@ -104,16 +101,25 @@ def write_configuration(state: Path, name: str, *, template: str, settings: dict
     `{digest}` in the name becomes that of the content, so a process that reads it gets another command line, and is restarted, on a change.
     """
     content = Template((TEMPLATES / template).read_text()).substitute(settings)
-    path = state / "config" / name.format(digest=hashlib.sha256(content.encode()).hexdigest()[:8])
+    return write(state / "config" / name.format(digest=hashlib.sha256(content.encode()).hexdigest()[:8]), content)
+
+
+def write(path: Path, content: str) -> Path:
+    """Write a file, whole or not at all, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.write_text(content)
     return unfinished.replace(path)
 
 
 def container_processes(state: Path) -> frozenset[int]:
-    """Return the processes of every container, and the shims that hold them."""
-    return cgroups.process_ids() | _shims(state)
+    """Return the processes of every container, and those of containerd that hold or start them."""
+    folder = f"{state}/containerd/".encode()
+    return cgroups.process_ids() | {
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if folder in (command := _command_line(process)) and Path(os.fsdecode(command).partition("\0")[0]).name in HOLDERS
+    }
 
 
 def mounts_under(folder: Path) -> tuple[Path, ...]:
@@ -158,11 +164,6 @@ def full_name(reference: str) -> str:
     return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
 
 
-def _shims(state: Path) -> frozenset[int]:
-    arguments = f"\0-address\0{socket(state)}\0".encode()
-    return frozenset(int(process.name) for process in Path("/proc").glob("[0-9]*") if arguments in _command_line(process))
-
-
 def _shim_sockets(state: Path) -> tuple[Path, ...]:
     """Return the sockets of the shims, which lie in a folder that containerd fixes for all its instances."""
     addresses = (state / "containerd" / "state").glob("io.containerd.runtime.v2.task/*/*/address")
@@ -176,11 +177,13 @@ def _command_line(process: Path) -> bytes:
         return b""  # it ended just now
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it ended just now
+def _end_containers(state: Path) -> bool:
+    """Kill every process of the containers and say whether none was left; a fork may have escaped the last time."""
+    left = container_processes(state)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):  # it ended just now
+            os.kill(pid, signal.SIGKILL)
+    return not left
 
 
 def _unmount(mount: Path) -> None:

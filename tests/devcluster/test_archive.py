@@ -38,6 +38,18 @@ def test_what_is_no_archive_is_refused_with_its_name(tmp_path: Path, content: by
         read_images(file)
 
 
+def test_an_image_without_a_name_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    documents: dict[str, object] = {"manifest.json": [{"Config": "c.json", "RepoTags": None, "Layers": []}], "c.json": {}}
+    with tarfile.open(archive, "w") as tar:
+        for name, document in documents.items():
+            (tmp_path / name).write_text(json.dumps(document))
+            tar.add(tmp_path / name, arcname=name)
+
+    with pytest.raises(ArchiveInvalid, match="without a name"):
+        read_images(archive)
+
+
 def write(folder: Path, *, content: bytes) -> Path:
     folder.mkdir(exist_ok=True)
     program = folder / "program"

@@ -74,6 +74,7 @@ def require_ports(state: Path, wanted: Mapping[str, Sequence[int]], *, address: 
     """Raise PortTaken if somebody else holds a port of a component that does not run yet."""
     for component, ports in wanted.items():
         if not processes.running(state, component):
+            processes.stop(state, component)  # a killed one holds its port until its last thread is gone
             for port in ports:
                 require_free(port, address=address, purpose=component)
 

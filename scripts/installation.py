@@ -111,6 +111,9 @@ def remove(tools: Tools, *, others_too: bool) -> None:
         tools.kubectl("delete", "chatbot", "--all", f"--namespace={NAMESPACE}", "--timeout=3m")
     tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--ignore-not-found", "--wait", "--timeout=3m")
     tools.kubectl("delete", "customresourcedefinition", CRD, "--ignore-not-found", "--timeout=3m")
+    # A namespace that still has pods is looked at again only after half their grace period, which is minutes.
+    tools.kubectl("delete", "deployment", "--all", f"--namespace={NAMESPACE}", "--timeout=1m")
+    tools.kubectl("wait", "pods", "--all", "--for=delete", f"--namespace={NAMESPACE}", "--timeout=6m")
     tools.kubectl("delete", "namespace", f"--selector={DEMO_LABEL}", "--ignore-not-found", "--timeout=5m")
 
 

@@ -170,8 +170,10 @@ def bare_place(installed: Tools, request: pytest.FixtureRequest) -> Iterator[Pla
     installed.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(name))
     place = Place(installed, name)
     yield place
-    sys.stdout.write(place.kubectl("describe", "chatbot,deployment,pods"))  # pytest shows it when the test failed
-    installed.kubectl("delete", "namespace", name)
+    sys.stdout.write(place.kubectl("describe", "chatbot"))  # pytest shows it when the test failed
+    place.kubectl("delete", "chatbot", "--all")
+    place.kubectl("wait", "pods", "--all", "--for=delete", "--timeout=60s")
+    installed.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
@@ -186,7 +188,7 @@ def operator_requests(since: int = 0) -> list[Manifest]:
     with audit_log().open("rb") as log:
         log.seek(since)
         entries = [json.loads(line) for line in log]
-    return [entry for entry in entries if entry["user"]["username"] == OPERATOR_USER and entry["stage"] == "ResponseComplete"]
+    return [entry for entry in entries if entry["user"].get("username") == OPERATOR_USER and entry["stage"] == "ResponseComplete"]
 
 
 def audit_log() -> Path:

@@ -6,11 +6,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tests.conftest import Simulator
-from tests.service.conftest import start_service
-
 from chatbot_service.errors import UpstreamTimeout
 from chatbot_service.telemetry import stack_trace
+from tests.conftest import Simulator
+from tests.service.conftest import start_service
 
 
 def run(code: str, **environ: str) -> str:

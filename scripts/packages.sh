@@ -2,7 +2,7 @@
 # Makes sure that the Debian packages behind the images and the devcluster are installed.
 # As root it installs what is missing; otherwise one line says what to install.
 set -euo pipefail
-packages=(buildah ca-certificates conntrack containerd containernetworking-plugins debootstrap iptables iproute2 runc)
+packages=(buildah ca-certificates conntrack containerd containernetworking-plugins debian-archive-keyring debootstrap iptables iproute2 runc)
 
 if ! command -v dpkg-query >/dev/null; then
     echo "packages: this is not Debian: make sure that these are installed: ${packages[*]}" >&2

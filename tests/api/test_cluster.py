@@ -1,6 +1,7 @@
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 from devcluster.controlplane import ControlPlane
@@ -100,6 +101,19 @@ async def test_refusal_carries_the_words_of_the_api_server(cluster: Cluster, nam
         await cluster.create(config_map(namespace, name="Not_A_Name"))
     with pytest.raises(errors.ObjectNotFound, match="no-such-namespace"):
         await cluster.create(config_map("no-such-namespace"))
+
+
+async def test_right_that_the_operator_lacks_is_told_from_a_refusal_of_the_object(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = control_plane.write_kubeconfig(tmp_path / "nobody.kubeconfig", user="nobody")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    cluster = Cluster(await load_configuration())
+
+    with pytest.raises(errors.AccessDenied, match='User "nobody" cannot patch resource "configmaps"'):
+        await cluster.apply(config_map(namespace), uid=None)
+
+    await cluster.close()
 
 
 async def test_list_follows_its_pages(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:

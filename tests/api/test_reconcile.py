@@ -169,6 +169,20 @@ def test_foreign_object_is_a_conflict_and_stays_untouched(team: Namespace, bot: 
     assert team.get("service", bot) == before
 
 
+def test_refusal_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
+    team.kubectl("create", "quota", bot, "--hard=count/networkpolicies.networking.k8s.io=0")
+    wait_until(lambda: team.get("quota", bot), lambda quota: quota and quota["status"].get("used"))
+
+    team.apply(bot)
+    stalled = wait_until(lambda: team.condition(bot, "Stalled"))
+    team.kubectl("delete", "quota", bot)
+
+    assert stalled is not None
+    assert stalled["reason"] == "ApplyRefused"
+    assert f"exceeded quota: {bot}" in stalled["message"]
+    assert team.get("deployment", bot) is not None
+
+
 def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Namespace, bot: str) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": bot, "labels": {"chatbot.dev/adopt": "true"}}}
     team.kubectl("create", "--filename=-", input=json.dumps(account))

@@ -66,7 +66,7 @@ def test_operator_waits_for_the_crd_and_starts_with_it(team: Namespace, operator
 def test_operator_survives_an_api_outage_and_handles_a_new_resource(team: Namespace, operator: OperatorProcess, account: Account) -> None:
     wait_until(operator.leads, seconds=30)
     pid = operator.process.pid
-    processes.stop(team.plane.state, "kube-apiserver")
+    processes.stop(team.plane.state, "kube-apiserver", grace_seconds=0)
     wait_until(lambda: operator.logged("kubernetes api unreachable"))
     ends_at = time.monotonic() + OUTAGE_SECONDS
     wait_until(lambda: time.monotonic() >= ends_at, seconds=OUTAGE_SECONDS + 5)

@@ -90,7 +90,7 @@ async def test_unforeseen_error_is_logged_with_its_trace_and_stays_with_its_key(
 
 
 async def test_terminating_namespace_is_no_error_and_not_tried_again(queue: Queue[ResourceKey]) -> None:
-    results, log = await run(queue, Scripted(errors.AccessDenied("being terminated", status_code=403, reason="NamespaceTerminating")))
+    results, log = await run(queue, Scripted(errors.RequestRefused("being terminated", status_code=403, reason="NamespaceTerminating")))
 
     assert results == ["success"]
     assert queue.pop() is None

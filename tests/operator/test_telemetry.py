@@ -48,12 +48,12 @@ def test_what_libraries_log_has_the_same_form_and_traces_show_no_variables(capfd
     try:
         int(f"{len(password)} characters")
     except ValueError:
-        logging.getLogger("kopf.reactor").exception("something broke")
+        logging.getLogger("kopf.objects").exception("something broke")
     logging.getLogger("kopf._cogs.clients.watching").error("Request attempt #3 failed")
 
     (line,) = capfdbinary.readouterr().out.decode().splitlines()
     parsed = json.loads(line)
-    assert (parsed["level"], parsed["logger"], parsed["message"]) == ("error", "kopf.reactor", "something broke")
+    assert (parsed["level"], parsed["logger"], parsed["message"]) == ("error", "kopf.objects", "something broke")
     assert "ValueError: invalid literal" in parsed["exception"]
     assert password not in line
 

@@ -5,6 +5,7 @@ It keeps no state about objects and never retries a write: the work queue does, 
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -43,6 +44,8 @@ _API_VERSIONS: Final = {
     "Service": ("v1", "services"),
     "ServiceAccount": ("v1", "serviceaccounts"),
 }
+
+_RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
 
 logger = structlog.get_logger()
 
@@ -94,8 +97,10 @@ def _failure(status_code: int, body: bytes, *, what: str, retry_after: str | Non
     if any(cause.get("field") == "metadata.uid" for cause in causes):
         status_code = 409  # the precondition of an apply, which the API server words as an invalid change of the uid
     match status_code:
-        case 401 | 403:
+        case 401:
             kind: type[errors.ClusterError] = errors.AccessDenied
+        case 403:  # RBAC's words; everything else is admission's: quota, Pod Security, policies, webhooks
+            kind = errors.AccessDenied if _RBAC_REFUSAL.search(message) else errors.RequestRefused
         case 404:
             kind = errors.ObjectNotFound
         case 409:

@@ -21,7 +21,7 @@ from chatbot_operator.resource import Manifest
 OWNED_KINDS: Final = (*CHILD_KINDS, "EndpointSlice")
 """What carries the operator's label; the EndpointSlice controller copies it from the Service."""
 
-MAX_DELAY_SECONDS = 15.0
+MAX_DELAY_SECONDS = 4.0
 
 logger = structlog.get_logger()
 

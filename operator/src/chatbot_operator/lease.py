@@ -54,6 +54,7 @@ class Elector:
         self._lease: Manifest | None = None
         self._seen_at = 0.0
         self._renewed_at: float | None = None
+        self._problem = ""
 
     def leads(self) -> bool:
         """Tell whether this process may write now: surely before any other one may take over."""
@@ -72,7 +73,7 @@ class Elector:
             while not await self._try_to_renew():
                 if not self.leads():
                     self._renewed_at = None
-                    raise errors.LeadershipLost(f"the lease {self._namespace}/{self._name} could not be renewed in time")
+                    raise errors.LeadershipLost(f"the lease {self._namespace}/{self._name} was not renewed in time: {self._problem}")
                 await self._sleep(min(1.0, self._renew_seconds / 2))
 
     async def release(self) -> None:
@@ -102,10 +103,12 @@ class Elector:
     async def _try_to_renew(self) -> bool:
         try:
             await self._write(holder=self._identity, duration_seconds=self._duration_seconds)
-        except errors.ObjectConflict:
+        except errors.ObjectConflict as error:
+            self._problem = str(error)
             return await self._still_ours()
         except errors.ClusterError as error:
-            logger.warning("lease not renewed, retrying", lease=self._name, error=str(error))
+            self._problem = str(error)
+            logger.debug("lease not renewed, retrying", lease=self._name, error=str(error))
             return False
         return True
 
@@ -117,8 +120,9 @@ class Elector:
             self._lease = None
         except errors.ClusterError:
             return False
-        if self._lease is not None and self._lease["spec"].get("holderIdentity") != self._identity:
-            self._renewed_at = None
+        holder = self._lease["spec"].get("holderIdentity") if self._lease else self._identity
+        if holder != self._identity:
+            self._renewed_at, self._problem = None, f"{holder or 'nobody'} holds it"
         return False
 
     async def _observe(self) -> bool:
@@ -134,7 +138,9 @@ class Elector:
         self._lease = lease
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity")
-        return holder in (None, "", self._identity) or self._clock() - self._seen_at > spec.get("leaseDurationSeconds", self._duration_seconds)
+        return holder in (None, "", self._identity) or self._clock() - self._seen_at > spec.get(
+            "leaseDurationSeconds", self._duration_seconds
+        )
 
     async def _write(self, *, holder: str, duration_seconds: float) -> None:
         started = self._clock()

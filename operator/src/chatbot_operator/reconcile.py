@@ -98,7 +98,7 @@ class Reconciler:
                 await self._apply(resource, intended)
             except errors.ForeignObject as error:
                 problem = problem or Problem("Conflict", str(error))
-            except (errors.AccessDenied, errors.RequestRefused) as error:
+            except errors.RequestRefused as error:
                 if error.reason == "NamespaceTerminating":
                     raise
                 what = f"{intended['kind']} {intended['metadata']['name']}"

@@ -60,8 +60,9 @@ def configure_logs(*, level: str, format_: Literal["json", "console"]) -> None:
             cache_logger_on_first_use=True,
         )
     logging.basicConfig(handlers=[_Forward()], level=max(threshold, logging.WARNING), force=True)
-    # cluster.py reports an outage once; kopf would repeat it as an error for each of its attempts.
-    logging.getLogger("kopf._cogs.clients").setLevel(logging.CRITICAL)
+    # What kopf's engine logs is said elsewhere: outages by cluster.py, once, and the end of kopf by its supervisor in watch.py.
+    for engine in ("kopf._cogs", "kopf._core"):
+        logging.getLogger(engine).setLevel(logging.CRITICAL)
 
 
 class Metrics:

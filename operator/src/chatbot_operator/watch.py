@@ -29,9 +29,9 @@ class EndlessBackoff:
     """Delays in seconds, without end, and from the start for every request; kopf gives up when they run out."""
 
     def __iter__(self) -> Iterator[float]:
-        yield from (0.5, 1, 2, 4)
+        yield from (0.5, 1, 2)
         while True:
-            yield 8
+            yield 4
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

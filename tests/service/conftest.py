@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.conftest import Simulator
 
 COMMAND = Path(sys.executable).with_name("chatbot-service")
@@ -147,7 +146,7 @@ def clean_environment(**variables: str) -> dict[str, str]:
 @contextlib.contextmanager
 def start_service(upstream: Simulator | None = None, *, wait_ready: bool = True, **variables: str) -> Iterator[Service]:
     """Run `chatbot-service` on free ports until the block ends, with `upstream` as its API; waits until it listens or is ready."""
-    defaults = {"PORT": "0", "ADMIN_PORT": "0", "DRAIN_TIMEOUT": "2s"}
+    defaults = {"PORT": "0", "ADMIN_PORT": "0", "DRAIN_DELAY": "0s", "DRAIN_TIMEOUT": "2s"}
     if upstream is not None:
         defaults |= {"ANTHROPIC_BASE_URL": upstream.url}
         defaults |= {} if "ANTHROPIC_API_KEY_FILE" in variables else {"ANTHROPIC_API_KEY": "demo"}

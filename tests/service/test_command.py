@@ -2,7 +2,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.service.conftest import COMMAND, clean_environment
 
 

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 from chatbot_service.demo import COMMAND as SIMULATOR
-from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 
 def start() -> subprocess.Popen[str]:

@@ -3,7 +3,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-
 from tests.conftest import Simulator
 from tests.service.conftest import Reply, Service, start_service
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.conftest import Simulator
+from tests.service.conftest import COMMAND, START_SECONDS, clean_environment, start_service
 
 from chatbot_service.errors import StartupFailed
 from chatbot_service.server import bind, scrub_environment
-from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, START_SECONDS, clean_environment, start_service
 
 
 def test_every_variable_that_the_sdk_reads_is_removed() -> None:
@@ -75,6 +75,16 @@ def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) ->
         assert b"event: done" in answer
         assert service.process.wait(timeout=15) == 0
     assert service.log_lines()[-1]["message"] == "stopped"
+
+
+def test_new_connections_are_served_during_the_drain_delay(simulator: Simulator) -> None:
+    with start_service(simulator, DRAIN_DELAY="60s") as service:
+        service.process.terminate()
+        service.wait_for_log("stopping")
+
+        assert service.request("GET", "/health/ready", admin=True).status == 503
+        assert service.request("POST", "/api/chat", b'{"message": "Hi"}').status == 200
+        assert service.stop() == 0  # a second signal skips the rest of the delay
 
 
 def test_a_request_that_does_not_end_is_cut_at_the_drain_timeout(simulator: Simulator) -> None:

@@ -6,10 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from chatbot_service.errors import UpstreamTimeout
-from chatbot_service.telemetry import stack_trace
 from tests.conftest import Simulator
 from tests.service.conftest import start_service
+
+from chatbot_service.errors import UpstreamTimeout
+from chatbot_service.telemetry import stack_trace
 
 
 def run(code: str, **environ: str) -> str:

@@ -13,7 +13,7 @@ from chatbot_service.demo import COMMAND as SIMULATOR
 
 
 def start() -> subprocess.Popen[str]:
-    environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_TIMEOUT="1s")
+    environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_DELAY="0s", DRAIN_TIMEOUT="1s")
     return subprocess.Popen([COMMAND, "--demo"], env=environment, stdout=subprocess.PIPE, text=True)
 
 

@@ -92,6 +92,7 @@ class Process:
         self._announce = announce
         self._port = 0
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._service = Listener(create_app(runtime), grace_seconds=runtime.settings.drain_timeout)
         self._admin = Listener(create_admin_app(runtime), grace_seconds=ADMIN_GRACE_SECONDS)
 
@@ -100,7 +101,7 @@ class Process:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(log_loop_error)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signalled, number)
         async with asyncio.TaskGroup() as group:
             admin = group.create_task(self._admin.serve(sockets=[admin_socket]))
             service = group.create_task(self._service.serve(sockets=[service_socket]))
@@ -112,7 +113,10 @@ class Process:
             await self._stop.wait()
             log.info("stopping", in_flight=self._runtime.traffic.in_flight)
             keeper.cancel()
+            was_ready = self._runtime.readiness.ready
             self._runtime.readiness.draining = True
+            if was_ready:
+                await self._wait_until_out_of_rotation()
             self._service.should_exit = True
             await service
             self._admin.should_exit = True
@@ -121,9 +125,16 @@ class Process:
             await self._runtime.upstream.close()
         log.info("stopped")
 
-    def _signalled(self) -> None:
-        """Stop; at the second signal leave what is still in flight."""
+    async def _wait_until_out_of_rotation(self) -> None:
+        """Go on accepting for the drain delay: kube-proxy and balancers hear of the end of a pod later than the pod."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), timeout=self._runtime.settings.drain_delay)
+
+    def _signalled(self, number: int) -> None:
+        """Stop, without the delay for a person's Ctrl-C; at the second signal leave what is still in flight."""
         self._service.force_exit = self._admin.force_exit = self._stop.is_set()
+        if self._stop.is_set() or number == signal.SIGINT:
+            self._hurry.set()
         self._stop.set()
 
     async def _keep(self) -> None:

@@ -8,6 +8,7 @@ from tests.resources import resource_of
 from chatbot_operator.desired.environment import build_environment
 from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport
 from chatbot_operator.resource import BreakerState, CredentialsState, ModelState
+from chatbot_service.readiness import CredentialsState as ServiceCredentialsState
 from chatbot_service.readiness import Outcome, Readiness, Verdict
 from chatbot_service.report import build_report
 from chatbot_service.settings import Settings as ServiceSettings
@@ -29,7 +30,10 @@ def _report(readiness: Readiness, traffic: Traffic | None = None, settings: Serv
 
 
 def test_pod_without_a_key_reports_that_it_is_missing() -> None:
-    report = PodReport.parse(_report(Readiness(clock=_clock)))
+    readiness = Readiness(clock=_clock)
+    readiness.credentials = ServiceCredentialsState.MISSING
+
+    report = PodReport.parse(_report(readiness))
 
     assert (report.pod.uid, report.pod.template_hash) == ("7f2f3f0e-0000-4000-8000-000000000001", "6d4cf56db6")
     assert (report.state, report.credentials.state) == ("not_ready", CredentialsState.MISSING)

@@ -28,14 +28,26 @@ def verdict(outcome: Outcome, *, lifecycle: str | None = None) -> Verdict:
     return Verdict(outcome, lifecycle=lifecycle)
 
 
-def test_without_a_key_it_is_not_ready(clock: Clock) -> None:
+@pytest.mark.parametrize(
+    ("credentials", "reason"),
+    [
+        (CredentialsState.MISSING, "there is no API key"),
+        (CredentialsState.REJECTED, "the API key is malformed"),
+        (CredentialsState.UNVERIFIED, "the API key has not been read yet"),
+    ],
+)
+def test_without_a_key_it_is_not_ready_however_long_it_waits(clock: Clock, credentials: CredentialsState, reason: str) -> None:
     readiness = Readiness(clock=clock)
     readiness.listening = True
+    readiness.credentials = credentials
 
     clock.now += 100
 
-    assert readiness.reason == "there is no API key"
-    assert readiness.credentials is CredentialsState.MISSING
+    assert readiness.reason == reason
+
+
+def test_nothing_is_known_of_a_key_that_was_not_looked_at(clock: Clock) -> None:
+    assert Readiness(clock=clock).credentials is CredentialsState.UNVERIFIED
 
 
 def test_it_is_not_ready_before_it_listens(readiness: Readiness) -> None:

@@ -59,7 +59,7 @@ class Readiness:
         self._waiting_since: float | None = None
         self.listening = False
         self.draining = False
-        self.credentials = CredentialsState.MISSING
+        self.credentials = CredentialsState.UNVERIFIED
         self.accepted = False
         self.verdict: Verdict | None = None
         self.upstream_failing = False
@@ -97,7 +97,7 @@ class Readiness:
         if self.draining:
             return "draining"
         if self._waiting_since is None:
-            return "the API key is malformed" if self.credentials is CredentialsState.REJECTED else "there is no API key"
+            return _NO_KEY[self.credentials]
         if self.accepted:
             return None
         if self.unverified:
@@ -126,6 +126,11 @@ class Readiness:
         return ModelState.RETIRED if self.verdict.lifecycle == "retired" else ModelState.NOT_FOUND
 
 
+_NO_KEY = {
+    CredentialsState.UNVERIFIED: "the API key has not been read yet",
+    CredentialsState.MISSING: "there is no API key",
+    CredentialsState.REJECTED: "the API key is malformed",
+}
 _CREDENTIALS = {
     Outcome.ACCEPTED: CredentialsState.ACCEPTED,
     Outcome.MODEL_REFUSED: CredentialsState.ACCEPTED,

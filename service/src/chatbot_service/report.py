@@ -3,7 +3,7 @@
 from typing import Any
 
 from chatbot_service.credentials import Credentials
-from chatbot_service.readiness import CredentialsState, Readiness
+from chatbot_service.readiness import Readiness
 from chatbot_service.settings import Settings
 from chatbot_service.traffic import Traffic
 
@@ -21,8 +21,7 @@ def build_report(*, settings: Settings, readiness: Readiness, credentials: Crede
         "breaker": {settings.claude_model: {"state": "closed", "trips": 0}},
         "lastErrorType": traffic.last_error_type,
         "credentials": {
-            # Before the key was looked at for the first time nothing is known of it, least of all that it is missing.
-            "state": (readiness.credentials if credentials is not None else CredentialsState.UNVERIFIED).value,
+            "state": readiness.credentials.value,
             "fingerprintChangedAt": credentials.changed_at if credentials is not None else None,
         },
         "model": {

@@ -31,7 +31,9 @@ def answering(*parts: bytes, after_first: threading.Event | None = None) -> Iter
 def _serve(listener: socket.socket, parts: tuple[bytes, ...], after_first: threading.Event | None) -> None:
     connection, _ = listener.accept()
     with connection:
-        connection.recv(65536)
+        request = b""
+        while not request.endswith(b"}"):  # whole: closing on unread bytes would reset the connection
+            request += connection.recv(65536)
         connection.sendall(parts[0])
         if after_first:
             after_first.wait(10)

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, Operat
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.events import Recorder
+from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import API_VERSION, KIND
 from chatbot_operator.settings import Settings
@@ -275,24 +276,54 @@ def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: A
     assert requests.writes(name=bot) == before
 
 
-async def test_children_whose_answers_were_lost_are_recognised(
-    control_plane_with_crd: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def cluster(control_plane_with_crd: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
     monkeypatch.setenv("KUBECONFIG", str(control_plane_with_crd.kubeconfig))
     cluster = Cluster(await load_configuration())
+    yield cluster
+    await cluster.close()
+
+
+def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None) -> Reconciler:
     settings = Settings(service_image=SERVICE_IMAGE)
-    manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"namespace": namespace, "name": "bot"}, "spec": {}}
-    resource = await cluster.create(manifest)
+    return Reconciler(cluster, cache, health=lambda _key: health, recorder=Recorder(cluster, instance="test"), settings=settings)
+
+
+async def test_children_whose_answers_were_lost_are_recognised(cluster: Cluster, namespace: str) -> None:
+    metadata = {"namespace": namespace, "name": "bot"}
+    resource = await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}})
 
     written = []
     for _ in range(2):
         cache = Cache()  # which knows the resource and none of its children
         cache.put(await cluster.read(KIND, namespace, "bot"))
-        reconciler = Reconciler(cluster, cache, health=lambda _key: None, recorder=Recorder(cluster, instance="test"), settings=settings)
-        await reconciler.reconcile(ResourceKey(namespace, "bot"))
+        await reconciler(cluster, cache).reconcile(ResourceKey(namespace, "bot"))
         written.append({ObjectKey.of(child): child["metadata"]["resourceVersion"] for child in cache.children(uid(resource) or "")})
-    await cluster.close()
 
     assert len(written[0]) == len(CHILDREN)
     unmoved = {key: version for key, version in written[0].items() if key.kind not in ("Deployment", "PodDisruptionBudget")}
     assert written[1].items() >= unmoved.items()
+
+
+async def test_status_waits_for_the_first_word_of_pods_that_exist(cluster: Cluster, namespace: str) -> None:
+    key = ResourceKey(namespace, "bot")
+    metadata = {"namespace": namespace, "name": "bot"}
+    cache = Cache()
+    cache.put(await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}}))
+    await reconciler(cluster, cache).reconcile(key)
+    service = cache.get("Service", *key)
+    assert service is not None
+    owner = {"kind": "Service", "name": "bot", "uid": uid(service), "controller": True}
+    pod = {"addresses": ["10.0.0.1"], "targetRef": {"uid": "pod-1"}}
+    slice_metadata = {"namespace": namespace, "name": "bot-1", "resourceVersion": "1", "ownerReferences": [owner]}
+    cache.put({"kind": "EndpointSlice", "metadata": slice_metadata, "endpoints": [pod]})
+    changed = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"replicas": 2}}
+    cache.put(await cluster.replace({**changed, "metadata": (await cluster.read(KIND, *key))["metadata"]}))
+
+    await reconciler(cluster, cache).reconcile(key)
+    unheard = await cluster.read(KIND, *key)
+    await reconciler(cluster, cache, health=FleetHealth(expected=1)).reconcile(key)
+    heard = await cluster.read(KIND, *key)
+
+    assert (unheard["metadata"]["generation"], unheard["status"]["observedGeneration"]) == (2, 1)
+    assert heard["status"]["observedGeneration"] == 2

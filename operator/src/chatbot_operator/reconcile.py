@@ -21,7 +21,7 @@ from chatbot_operator.drift import differences
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.observed import Observed, Problem
-from chatbot_operator.probe import endpoint_slices, is_ready
+from chatbot_operator.probe import endpoint_slices, is_ready, targets
 from chatbot_operator.queue import Lane, Queue
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
@@ -83,6 +83,8 @@ class Reconciler:
             await self._write_status(manifest, invalid)
             return None
         problem = await self._converge(resource)
+        if self._health(key) is None and targets(endpoint_slices(self._cache, key)):
+            return NOT_READY_SECONDS  # a status that knows nothing of the pods would undo the last one; the first poll is about to end
         status = await self._observe(resource, problem)
         await self._write_status(manifest, status)
         if problem is not None:

@@ -9,8 +9,8 @@ OperatorError
 └── ClusterError            the API server said no, or nothing
     ├── ObjectNotFound      404
     ├── ObjectConflict      409
-    ├── AccessDenied        401, 403
-    ├── RequestRefused      400, 422: the same request can never succeed
+    ├── AccessDenied        401, 403 of RBAC: the operator's rights are missing
+    ├── RequestRefused      400, 403 of admission, 422: the same request cannot succeed as things are
     ├── WatchExpired        410
     ├── ClusterUnavailable  429, 5xx, network: later may be better
     └── ForeignObject       a child's name is taken by an object that is not ours

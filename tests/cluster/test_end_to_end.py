@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,7 +167,7 @@ def _remove(tools: Tools) -> None:
 @pytest.fixture
 def bare_place(installed: Tools, request: pytest.FixtureRequest) -> Iterator[Place]:
     """A namespace of the test's own under the restricted Pod Security standard, without a Secret."""
-    name = "e2e-" + re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:40].strip("-")
+    name = f"e2e-{re.sub(r'[^a-z0-9]+', '-', request.node.name.removeprefix('test_'))[:40]}-{uuid.uuid4().hex[:6]}"
     installed.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(name))
     place = Place(installed, name)
     yield place

@@ -95,7 +95,7 @@ class Tools:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return environment() | {"KUBECONFIG": self.kubeconfig}
+        return environment() | {"KUBECONFIG": self.kubeconfig, "KUBECACHEDIR": str(ROOT / ".build" / "kubectl-cache")}
 
     def _kubectl(self, arguments: tuple[str, ...]) -> list[str | Path]:
         return [self.kubectl_binary, *arguments, *((f"--context={self.context}",) if self.context else ())]

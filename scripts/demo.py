@@ -59,7 +59,9 @@ def down(console: Console) -> None:
                 with suppress(Failed), progress.step("chatbot and operator removed"):  # what hangs there goes with the cluster
                     installation.remove(_tools(target), others_too=True)
             progress.command("cluster removed", _devcluster("down"))
-    console.print("Nothing of the demo is left. The built binaries stay in the cache, the images in .build/images.", highlight=False)
+    console.print(
+        "Nothing of the demo is left. The built programs stay in the cache, the images in .build/images.", highlight=False, soft_wrap=True
+    )
 
 
 def _devcluster(*arguments: str) -> list[str]:

@@ -5,6 +5,7 @@ What it makes carries the label `chatbot.dev/demo`; on a cluster that is not our
 
 import hashlib
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,8 +96,8 @@ def apply_chatbot(tools: Tools, images: Images, key: str) -> None:
     }
     apply(tools, secret)
     if not key:
-        local = f"{SIMULATOR}:{images.version}"
-        apply(tools, _example("simulator.yaml").replace(f"image: {local}", f"image: {images.reference(SIMULATOR)}"))
+        image = re.compile(rf"image: {SIMULATOR}:\S+")
+        apply(tools, image.sub(f"image: {images.reference(SIMULATOR)}", _example("simulator.yaml")))
     apply(tools, _example("minimal.yaml" if key else "demo.yaml"))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devcluster.archive import ArchiveInvalid
+from devcluster.cluster import require_root
 from devcluster.errors import DevclusterError
 from devcluster.target import Target, TargetUnusable, choose
 from rich.console import Console
@@ -77,7 +78,8 @@ def _build(progress: Progress, target: Target) -> None:
     """Start the cluster and build the images beside each other; the first failure ends both."""
     title, commands = "tools built", [_devcluster("build", "kubectl", "helm")]
     if target.is_devcluster:
-        title, commands = "cluster up", [_devcluster("build"), _devcluster("up")]
+        require_root()  # said now, not after a quarter of an hour of builds
+        title, commands = "cluster up", [_devcluster("up")]
     with ThreadPoolExecutor() as pool:
         images = pool.submit(progress.command, "images built", [sys.executable, "scripts/images.py", "build"])
         cluster = pool.submit(progress.command, title, *commands)
@@ -176,11 +178,10 @@ def _say_what_next(console: Console, target: Target, tools: Tools) -> None:
     if target.is_devcluster:
         lines += [f"  export KUBECONFIG={target.kubeconfig}", f'  export PATH="{tools.kubectl_binary.parent}:$PATH"   # kubectl']
     lines += [
-        f"  kubectl config set-context --current --namespace={NAMESPACE}",
-        "  kubectl get chatbot --output=wide",
-        f"  kubectl scale chatbot/{CHATBOT} --replicas=5",
-        f"  kubectl describe chatbot/{CHATBOT}",
-        f"  kubectl port-forward service/{CHATBOT} 8080:80 &",
+        f"  kubectl get chatbot -n {NAMESPACE} -o wide",
+        f"  kubectl scale chatbot/{CHATBOT} -n {NAMESPACE} --replicas=5",
+        f"  kubectl describe chatbot/{CHATBOT} -n {NAMESPACE}",
+        f"  kubectl port-forward service/{CHATBOT} -n {NAMESPACE} 8080:80 &",
         """  curl -N localhost:8080/api/chat --json '{"message": "Hello, how are you?", "stream": true}'""",
         "  make demo-down   # removes all of it",
     ]

@@ -12,7 +12,7 @@ STEP := scripts/step.sh
 READY := .venv/ready
 DISTRIBUTIONS := operator service simulator
 LOCKED := $(wildcard requirements/*.txt) $(DISTRIBUTIONS:%=%/pyproject.toml) pyproject.toml
-QUICK := not api and not cluster and not images and not faults and not soak
+QUICK := not programs and not api and not cluster and not images and not faults and not soak
 
 .PHONY: help setup packages check test unit images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
 
@@ -39,6 +39,7 @@ check: setup ## static checks and the quick tests (under 60 s)
 test: setup packages ## everything: check, images, API server and cluster tests (35 min cold)
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
+	@$(STEP) "tests of whole programs" $(BIN)/pytest -q -m programs
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster

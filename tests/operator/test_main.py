@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 COMMAND = Path(sys.executable).with_name("chatbot-operator")
 KUBECONFIG = """
 apiVersion: v1

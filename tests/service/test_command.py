@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 from tests.service.conftest import COMMAND, clean_environment
 
+pytestmark = pytest.mark.programs
+
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -11,6 +11,8 @@ from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 from chatbot_service.demo import COMMAND as SIMULATOR
 
+pytestmark = pytest.mark.programs
+
 
 def start() -> subprocess.Popen[str]:
     environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_DELAY="0s", DRAIN_TIMEOUT="1s")

@@ -6,6 +6,8 @@ import pytest
 from tests.conftest import Simulator
 from tests.service.conftest import Reply, Service, start_service
 
+pytestmark = pytest.mark.programs
+
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DURATION = re.compile(r"0s|(\d+h)?(\d+m)?\d+(\.\d+)?(s|ms|µs)")
 

@@ -13,6 +13,8 @@ from tests.service.conftest import COMMAND, START_SECONDS, clean_environment, st
 from chatbot_service.errors import StartupFailed
 from chatbot_service.server import bind, scrub_environment
 
+pytestmark = pytest.mark.programs
+
 
 def test_every_variable_that_the_sdk_reads_is_removed() -> None:
     environ = dict.fromkeys(["ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_API_KEY", "HTTPS_PROXY", "no_proxy", "PATH", "CLAUDE_MODEL"], "x")

@@ -6,11 +6,14 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from tests.conftest import Simulator
 from tests.service.conftest import start_service
 
 from chatbot_service.errors import UpstreamTimeout
 from chatbot_service.telemetry import stack_trace
+
+pytestmark = pytest.mark.programs
 
 
 def run(code: str, **environ: str) -> str:

@@ -11,6 +11,8 @@ import httpx2
 import pytest
 from tests.conftest import COMMAND, start_simulator
 
+pytestmark = pytest.mark.programs
+
 HEADERS = {"x-api-key": "demo", "anthropic-version": "2026-10-21"}
 STREAM = {"model": "claude-haiku-5-5", "max_tokens": 99, "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
 

@@ -1,12 +1,14 @@
 """The command line: `python -m devcluster VERB`. Results go to standard output, progress and errors to standard error, one line each."""
 
 import argparse
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster import binaries, cluster, processes
+from devcluster import binaries, cluster, processes, target
 from devcluster.errors import DevclusterError
 from devcluster.progress import say
 from devcluster.state import state_folder
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return run(options)
-    except (DevclusterError, TimeoutError) as error:
+    except (DevclusterError, OSError, subprocess.SubprocessError) as error:  # OSError: a full disk, a read-only folder, a lost program
         print(f"devcluster: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -34,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     build = verbs.add_parser("build", help="build the programs that are missing from the cache")
     build.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(binaries.BINARIES)}; all of them by default")
     verbs.add_parser("up", help="start the cluster, or repair it")
+    verbs.add_parser("ensure", help="see that there is a cluster: the one that KUBECONFIG or CONTEXT names, else this one, up")
     verbs.add_parser("down", help="remove the cluster and everything it made")
     verbs.add_parser("status", help="say what runs; fails unless all of it does")
     logs = verbs.add_parser("logs", help="print a component's log, or where the logs are")
@@ -55,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
             say("all programs are built")
         case "up":
             cluster.up(state)
+        case "ensure":
+            ensure(state)
         case "down":
             cluster.down(state)
         case "status":
@@ -68,6 +73,19 @@ def run(options: argparse.Namespace) -> int:
         case "kubeconfig":
             print(cluster.control_plane(state).kubeconfig)
     return 0
+
+
+def ensure(state: Path) -> None:
+    """See that the cluster which the environment names answers; start only our own. Raises TargetUnusable."""
+    chosen = target.choose(os.environ)
+    if chosen.is_devcluster:
+        cluster.up(state)
+    elif chosen.answers():
+        say(f"the cluster of context {chosen.context} answers, nothing is started: export KUBECONFIG={chosen.kubeconfig}")
+    else:
+        raise target.TargetUnusable(
+            f"the cluster of context {chosen.context} in {chosen.kubeconfig} does not answer: start it, or unset KUBECONFIG and CONTEXT"
+        )
 
 
 def print_status(state: Path) -> int:

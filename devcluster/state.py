@@ -2,16 +2,16 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from devcluster.progress import say
 
 
-def state_folder() -> Path:
+def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of this machine's devcluster."""
-    return base_directory("XDG_STATE_HOME", ".local/state") / "chatbot-devcluster"
+    return base_directory("XDG_STATE_HOME", ".local/state", environment) / "chatbot-devcluster"
 
 
 def cache_folder() -> Path:
@@ -19,10 +19,10 @@ def cache_folder() -> Path:
     return base_directory("XDG_CACHE_HOME", ".cache") / "chatbot-devcluster"
 
 
-def base_directory(variable: str, default: str) -> Path:
+def base_directory(variable: str, default: str, environment: Mapping[str, str] = os.environ) -> Path:
     """Return a folder as the XDG base directory specification says: a relative one is to be ignored."""
-    given = Path(os.environ.get(variable, ""))
-    return given if given.is_absolute() else Path.home() / default
+    given = Path(environment.get(variable, ""))
+    return given if given.is_absolute() else Path(environment.get("HOME") or "~").expanduser() / default
 
 
 @contextmanager

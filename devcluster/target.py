@@ -19,6 +19,7 @@ from devcluster.archive import read_images
 from devcluster.binaries import binary
 from devcluster.certificates import CONTEXT
 from devcluster.errors import DevclusterError
+from devcluster.state import state_folder
 
 Builder = Literal["docker", "buildah"]
 Command = tuple[str, ...]
@@ -64,9 +65,9 @@ class Target:
             _run(command)
 
 
-def choose(environment: Mapping[str, str], *, devcluster_kubeconfig: Path | None = None) -> Target:
+def choose(environment: Mapping[str, str]) -> Target:
     """Return the cluster that the environment names. Raises TargetUnusable."""
-    own_kubeconfig = devcluster_kubeconfig or default_kubeconfig(environment)
+    own_kubeconfig = state_folder(environment) / "kubeconfig"
     kubeconfig, context = environment.get("KUBECONFIG", ""), environment.get("CONTEXT", "")
     own = bool(kubeconfig) and Path(kubeconfig).expanduser().resolve() == own_kubeconfig.resolve()
     if not context and (own or not kubeconfig):
@@ -118,12 +119,6 @@ def read_current_context(kubeconfig: str) -> str | None:
             if found:
                 return found[1]
     return None
-
-
-def default_kubeconfig(environment: Mapping[str, str]) -> Path:
-    """Return where the devcluster's admin kubeconfig is."""
-    home = Path(environment.get("HOME", "~")).expanduser()
-    return Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state") / "chatbot-devcluster" / "kubeconfig"
 
 
 def _push_commands(target: Target, archive: Path, names: Sequence[str], builder: Builder) -> Iterator[Command]:

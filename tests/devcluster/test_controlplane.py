@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from devcluster import processes
+from devcluster.__main__ import main
 from devcluster.controlplane import ControlPlane, KubectlFailed, control_plane
 from devcluster.processes import wait_until
 
@@ -128,6 +129,20 @@ def test_start_of_a_running_plane_changes_nothing(plane: ControlPlane) -> None:
 
     assert not plane.start()
     assert pids_of(plane.state) == before
+
+
+def test_an_existing_cluster_that_answers_is_ensured_without_starting_another(
+    plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    monkeypatch.setenv("IMAGE_REGISTRY", "registry.example")
+    monkeypatch.delenv("CONTEXT", raising=False)
+
+    assert main(["ensure"]) == 0
+
+    assert f"nothing is started: export KUBECONFIG={plane.kubeconfig}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("victim", PROGRAMS)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from devcluster import cluster
+from devcluster import cluster, target
 from devcluster.__main__ import main
 from devcluster.errors import PortTaken, PrivilegeMissing
 
@@ -39,6 +39,36 @@ def test_up_without_go_is_one_line(capsys: pytest.CaptureFixture[str], monkeypat
 
     said = capsys.readouterr().err
     assert said.startswith("devcluster: the devcluster's programs are built from source, but there is no go on PATH")
+    assert said.count("\n") == 1
+
+
+def test_an_existing_cluster_that_does_not_answer_is_an_error_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = tmp_path / "foreign"
+    kubeconfig.write_text("current-context: kind-absent\n")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("CONTEXT", raising=False)
+    monkeypatch.setattr(target, "binary", {"kubectl": "/bin/false"}.get)  # stands for a kubectl that nobody answers
+
+    assert main(["ensure"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"devcluster: the cluster of context kind-absent in {kubeconfig} does not answer")
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    assert main(["build", "pause"]) == 1
+
+    said = capsys.readouterr().err
+    assert said.startswith("devcluster: ")
+    assert str(tmp_path / "file") in said
     assert said.count("\n") == 1
 
 

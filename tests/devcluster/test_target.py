@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from devcluster.cluster import control_plane
+from devcluster.state import state_folder
 from devcluster.target import Builder, Target, TargetUnusable, choose, load_commands
 
 ARCHIVE = (Path("chatbot-operator.tar"), ("localhost/chatbot-operator:0.1.0", "chatbot-operator:latest"))
@@ -39,10 +41,15 @@ def test_the_devcluster_is_used_unless_another_cluster_is_named(home: Path, envi
     assert target.image_prefix == ""
 
 
-def test_the_state_folder_follows_the_base_directory_specification(home: Path, tmp_path: Path) -> None:
-    target = choose(in_home(home, {"XDG_STATE_HOME": "/elsewhere"}))
+@pytest.mark.parametrize(("given", "folder"), [("/elsewhere", "/elsewhere"), ("relative/is/ignored", "{home}/.local/state")])
+def test_the_devclusters_kubeconfig_is_where_it_writes_it(home: Path, given: str, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", given)
 
-    assert target.kubeconfig == "/elsewhere/chatbot-devcluster/kubeconfig"
+    target = choose(in_home(home, {"XDG_STATE_HOME": given}))
+
+    assert target.kubeconfig == f"{folder.format(home=home)}/chatbot-devcluster/kubeconfig"
+    assert target.kubeconfig == str(control_plane(state_folder()).kubeconfig)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ DISTRIBUTIONS := operator service simulator
 LOCKED := $(wildcard requirements/*.txt) $(DISTRIBUTIONS:%=%/pyproject.toml) pyproject.toml
 QUICK := not programs and not api and not cluster and not images and not faults and not soak
 
-.PHONY: help setup packages check test unit images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
+.PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,6 @@ $(READY): $(LOCKED) scripts/setup.sh
 	@$(STEP) "Python environment (.venv)" scripts/setup.sh $(PYTHON)
 	@touch $@
 
-packages: # Debian packages that the images and the cluster need
-	@scripts/packages.sh
-
 check: setup ## static checks and the quick tests (under 60 s)
 	@$(STEP) "ruff" $(BIN)/ruff check -q .
 	@$(STEP) "ruff format" $(BIN)/ruff format -q --check .
@@ -36,7 +33,8 @@ check: setup ## static checks and the quick tests (under 60 s)
 	@$(STEP) "generated files are current" $(BIN)/python scripts/generate.py --check
 	@$(STEP) "quick tests" $(BIN)/pytest -q -m "$(QUICK)"
 
-test: setup packages ## everything: check, images, API server and cluster tests (35 min cold)
+test: setup ## everything: check, images, API server and cluster tests (35 min cold)
+	@scripts/packages.sh images devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
 	@$(STEP) "tests of whole programs" $(BIN)/pytest -q -m programs
@@ -44,19 +42,23 @@ test: setup packages ## everything: check, images, API server and cluster tests 
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster
 
-images: setup packages ## build the three images into .build/images
+images: setup ## build the three images into .build/images
+	@scripts/packages.sh images
 	@$(BIN)/python scripts/images.py build
 
-base-image: setup packages ## make the base image from Debian's packages
+base-image: setup ## make the base image from Debian's packages
+	@scripts/packages.sh images
 	@$(BIN)/python scripts/images.py base
 
-cluster: setup packages ## a real Kubernetes on this machine (or the one of KUBECONFIG / CONTEXT)
-	@$(BIN)/python -m devcluster up
+cluster: setup ## a real Kubernetes on this machine (or the one of KUBECONFIG / CONTEXT)
+	@scripts/packages.sh cluster
+	@$(BIN)/python -m devcluster ensure
 
 cluster-down: setup ## stop and remove the devcluster
 	@$(BIN)/python -m devcluster down
 
-demo: setup packages ## from nothing to a chatting cluster
+demo: setup ## from nothing to a chatting cluster
+	@scripts/packages.sh images cluster
 	@$(BIN)/python -m scripts.demo up
 
 demo-down: setup ## remove the demo and the devcluster
@@ -75,7 +77,8 @@ fmt: setup ## format and fix what can be fixed by a machine
 bench: setup ## measure the service on loopback against the simulator (ROUNDS=n)
 	@$(BIN)/python -m bench.service --rounds $(or $(ROUNDS),5)
 
-soak: setup packages ## the same suites at full size, on demand
+soak: setup ## the same suites at full size, on demand
+	@scripts/packages.sh images devcluster
 	@SOAK=1 $(STEP) "all suites at full size" $(BIN)/pytest -q
 
 clean: ## remove what the build made here (not the caches)

@@ -1,20 +1,47 @@
 #!/usr/bin/env bash
-# Makes sure that the Debian packages behind the images and the devcluster are installed.
-# As root it installs what is missing; otherwise one line says what to install.
+# packages.sh [images] [devcluster | cluster]: makes sure that the programs behind them are there, whoever packaged them.
+# As root it installs the Debian packages of those that are missing; otherwise one line says what to install.
 set -euo pipefail
-packages=(buildah ca-certificates conntrack containerd containernetworking-plugins debian-archive-keyring debootstrap iptables iproute2 runc)
+# What is looked for, and the Debian package that has it.
+images=(
+    buildah:buildah
+    debootstrap:debootstrap
+    /etc/ssl/certs/ca-certificates.crt:ca-certificates
+    /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
+)
+devcluster=(
+    /usr/lib/cni/bridge:containernetworking-plugins
+    conntrack:conntrack
+    containerd:containerd
+    ip:iproute2
+    iptables:iptables
+    runc:runc
+)
+PATH=$PATH:/usr/sbin:/sbin # which those who are not root lack
 
-if ! command -v dpkg-query >/dev/null; then
-    echo "packages: this is not Debian: make sure that these are installed: ${packages[*]}" >&2
-    exit 0
-fi
+# Purpose `cluster`: the devcluster's, unless KUBECONFIG or CONTEXT names another cluster, which brings its own.
+existing_cluster() { [[ -n ${KUBECONFIG:-}${CONTEXT:-} && ${KUBECONFIG:-} != */chatbot-devcluster/kubeconfig ]]; }
+docker_suffices() { ((EUID)) && timeout 20 docker info &>/dev/null; } # root also gets what makes a base image without a registry
+
+wanted=()
+for purpose in "$@"; do
+    case $purpose in
+    images) docker_suffices || wanted+=("${images[@]}") ;;
+    cluster) existing_cluster || wanted+=("${devcluster[@]}") ;;
+    devcluster) wanted+=("${devcluster[@]}") ;;
+    *) echo "packages: unknown purpose $purpose" >&2 && exit 2 ;;
+    esac
+done
 missing=()
-for package in "${packages[@]}"; do
-    [[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" == installed ]] || missing+=("$package")
+for need in ${wanted[@]+"${wanted[@]}"}; do
+    case $need in
+    /*) [[ -e ${need%:*} ]] ;;
+    *) command -v "${need%:*}" >/dev/null ;;
+    esac || missing+=("${need#*:}")
 done
 ((${#missing[@]})) || exit 0
-if ((EUID)); then
-    echo "packages: missing ${missing[*]}: run: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+if ((EUID)) || ! command -v apt-get >/dev/null; then
+    echo "packages: missing ${missing[*]}: run: sudo apt-get install --no-install-recommends ${missing[*]} (or what your system calls them)" >&2
     exit 1
 fi
 echo "==> Debian packages: ${missing[*]}"
@@ -22,7 +49,8 @@ start=$SECONDS
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update && apt-get install --yes --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+# --no-remove: another vendor's packages, such as Docker's containerd.io, never make room for Debian's.
+if ! { apt-get update && apt-get install --yes --no-remove --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 3 "$log" >&2
     echo "packages: apt-get could not install ${missing[*]}: Debian's package mirror must be reachable" >&2
     exit 1

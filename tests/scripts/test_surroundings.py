@@ -51,17 +51,44 @@ def test_setup_without_a_package_index_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_missing_debian_packages_without_root_are_one_line_to_run(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    executable(tmp_path, "dpkg-query", "exit 1")
+def test_missing_programs_without_root_are_one_line_to_run() -> None:
+    bash = shutil.which("bash") or "bash"
 
-    result = run(shutil.which("bash") or "bash", "scripts/packages.sh", path=f"{tmp_path}:{os.environ['PATH']}", user=65534)
+    result = run(bash, "scripts/packages.sh", "images", "devcluster", path="/nowhere", user=65534)
 
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "run: sudo apt-get install --no-install-recommends buildah" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages")
+def test_only_what_nobody_packaged_is_installed_and_nothing_makes_room_for_it(tmp_path: Path) -> None:
+    for name in ("mktemp", "rm", "tail"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    for name in ("containerd", "runc"):  # as Docker's own package has them, which Debian's would replace
+        executable(tmp_path, name, "exit 1")
+    executable(tmp_path, "apt-get", f'echo "$@" >>{tmp_path}/asked')
+
+    result = run(shutil.which("bash") or "bash", "scripts/packages.sh", "images", "devcluster", path=str(tmp_path))
+
+    assert result.returncode == 0
+    update, install = (tmp_path / "asked").read_text().splitlines()
+    assert update == "update"
+    assert install.startswith("install --yes --no-remove --no-install-recommends buildah")
+    assert {"containerd", "runc"}.isdisjoint(install.split())
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "code"), [("/somebody/kubeconfig", 0), ("/home/me/.local/state/chatbot-devcluster/kubeconfig", 1), ("", 1)]
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_cluster_that_is_there_needs_no_node_programs(kubeconfig: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", kubeconfig)
+    monkeypatch.delenv("CONTEXT", raising=False)
+
+    result = run(shutil.which("bash") or "bash", "scripts/packages.sh", "cluster", path="/nowhere", user=65534)
+
+    assert result.returncode == code
 
 
 def test_a_failed_step_keeps_the_exit_status_and_says_how_long_it_took() -> None:

@@ -1,9 +1,10 @@
-"""Builds the devcluster's programs from their Go modules, once: `<cache>/<name>-<version>/<name>`.
+"""Builds the devcluster's programs from their Go modules, once: `<cache>/<name>-<version>/<name>`, the digest of its recipe beside it.
 
 Safe against interruption (a binary appears whole or not at all) and against a second builder (a lock each). Downloads through Go's own
 module proxy settings only.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -42,6 +43,21 @@ class Binary:
         """Where the built program is kept."""
         return cache_folder() / f"{self.name}-{self.version}" / self.name
 
+    @property
+    def is_current(self) -> bool:
+        """Say whether the program is there and was built by today's recipe."""
+        built = self.path.with_name("recipe")
+        return self.path.exists() and built.exists() and built.read_text() == self.recipe()
+
+    def recipe(self) -> str:
+        """Return a digest of what decides the program at one version: its module's lock, our own sources, the compiler's flags."""
+        module = TOOLS / self.module
+        sources = [module / "go.mod", module / "go.sum", *sorted((module / self.package).glob("*.go"))]
+        digest = hashlib.sha256("\n".join(self.command(Path("output"))).encode())
+        for source in sources:
+            digest.update(source.read_bytes())
+        return digest.hexdigest()
+
     def command(self, output: Path) -> list[str]:
         """Return the `go build` that makes it, to run in the folder of its tools module."""
         stamps = "".join(f" -X {stamp}" for stamp in self.stamps)
@@ -78,29 +94,29 @@ CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")
 
 
 def binary(name: str) -> Path:
-    """Return the path of a program, building it first when it is missing."""
+    """Return the path of a program, building it first when it is missing or out of date."""
     build([name])
     return BINARIES[name].path
 
 
 def build(names: Iterable[str] = tuple(BINARIES)) -> None:
-    """Build the programs that are missing, one after the other; raise BinaryMissing when one cannot be built."""
+    """Build the programs that are missing or out of date, one after the other; raise BinaryMissing when one cannot be built."""
     wanted = list(names)
     if unknown := sorted(set(wanted) - BINARIES.keys()):
         raise BinaryMissing(f"unknown program {', '.join(unknown)}: one of {', '.join(BINARIES)}")
-    if not missing(wanted):
+    todo = stale(wanted)
+    if not todo:
         return
     require_go()
-    todo = missing(wanted)
     for position, program in enumerate(todo, start=1):
         with lock(program.path.parent):
-            if not program.path.exists():  # else another builder made it while we waited
+            if not program.is_current:  # else another builder made it while we waited
                 compile_program(program, label=f"{program.name} {program.version} ({position} of {len(todo)})")
 
 
-def missing(names: Iterable[str]) -> list[Binary]:
-    """List the programs of these names that are not in the cache."""
-    return [BINARIES[name] for name in names if not BINARIES[name].path.exists()]
+def stale(names: Iterable[str]) -> list[Binary]:
+    """List the programs of these names that the cache lacks, or has from another recipe."""
+    return [BINARIES[name] for name in names if not BINARIES[name].is_current]
 
 
 def compile_program(program: Binary, *, label: str) -> None:
@@ -108,7 +124,7 @@ def compile_program(program: Binary, *, label: str) -> None:
     for interrupted in program.path.parent.glob(".building-*"):
         shutil.rmtree(interrupted)
     say(f"building {label} …")
-    started = time.monotonic()
+    started, recipe = time.monotonic(), program.recipe()
     with tempfile.TemporaryDirectory(prefix=".building-", dir=program.path.parent) as folder:
         output, log = Path(folder) / program.name, Path(folder) / "log"
         environment = os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}
@@ -120,6 +136,7 @@ def compile_program(program: Binary, *, label: str) -> None:
         if process.returncode:
             raise BinaryMissing(explain_failure(label, log.read_text(errors="replace")))
         output.replace(program.path)
+    program.path.with_name("recipe").write_text(recipe)
     say(f"built {label} in {time.monotonic() - started:.0f} s")
 
 

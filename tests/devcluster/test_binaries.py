@@ -1,8 +1,10 @@
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,27 @@ def test_binary_is_built_once_for_its_version(cache: Path) -> None:
     assert built == cache / f"pause-{versions.PAUSE}" / "pause"
     assert binary("pause").stat() == before
     assert os.access(built, os.X_OK)
+
+
+@pytest.mark.parametrize("changed", ["go.sum", "pause/main.go", "flags"])
+def test_binary_of_another_recipe_is_built_again(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changed: str
+) -> None:
+    tools = shutil.copytree(TOOLS, tmp_path / "tools")
+    monkeypatch.setattr(binaries, "TOOLS", tools)
+    binary("pause")
+    capsys.readouterr()
+    if changed == "flags":
+        stamped = replace(BINARIES["pause"], stamps=("main.stamped=1",))
+        monkeypatch.setattr(binaries, "BINARIES", dict(BINARIES) | {"pause": stamped})
+    else:
+        with (tools / "extras" / changed).open("a") as file:
+            file.write("\n")
+
+    binary("pause")
+    binary("pause")
+
+    assert capsys.readouterr().err.count("building pause") == 1
 
 
 def test_two_builders_build_once(cache: Path) -> None:

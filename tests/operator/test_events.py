@@ -26,8 +26,19 @@ NOTHING: tuple[Transition, ...] = ()
         (
             status(Ready=("True", "PodsReady")),
             status(Ready=("False", "RollingOut")),
-            (Transition("Warning", "RollingOut", "RollingOut."),),
+            (Transition("Normal", "RollingOut", "RollingOut."),),
         ),
+        (
+            status(Ready=("True", "PodsReady")),
+            status(Ready=("False", "PodsUnavailable")),
+            (Transition("Warning", "PodsUnavailable", "PodsUnavailable."),),
+        ),
+        (
+            status(Available=("True", "PodsServing")),
+            status(Available=("False", "ScaledToZero")),
+            (Transition("Normal", "ScaledToZero", "ScaledToZero."),),
+        ),
+        (status(Available=("False", "ScaledToZero")), status(Available=("False", "NoReadyPods")), NOTHING),
         (status(Ready=("True", "PodsReady")), status(Ready=("True", "ScaledToZero")), NOTHING),
         (
             status(Stalled=("True", "Conflict")),

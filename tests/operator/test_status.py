@@ -27,7 +27,7 @@ def _deployment(
         "replicas": replicas,
         "updatedReplicas": updated,
         "readyReplicas": ready,
-        "availableReplicas": ready,
+        "availableReplicas": metadata.get("available", ready),
         "conditions": [*conditions],
     }
     containers = [{"name": "chatbot", "image": "general-purpose-chatbot:0.1.0"}]
@@ -147,7 +147,7 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
         _fleet(),
         "Progressing",
         ("Reconciling", "RollingOut"),
-        "3 of 3",
+        "3 of 3 pods are ready; this generation is about to be rolled out.",
     ),
     "scaling up": (
         Observed(deployment=_deployment(replicas=3, ready=2, updated=3)),
@@ -156,12 +156,12 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
         ("Reconciling", "RollingOut"),
         "2 of 3",
     ),
-    "a pod was lost": (
-        Observed(deployment=_deployment(ready=2, conditions=[COMPLETE])),
+    "ready for less than a few seconds": (
+        Observed(deployment=_deployment(available=2, conditions=[COMPLETE])),
         _fleet(),
-        "Degraded",
-        ("Reconciling", "PodsUnavailable"),
-        "Only 2 of 3 pods are ready.",
+        "Progressing",
+        ("Reconciling", "RollingOut"),
+        "3 of 3 pods are ready; they must stay so for a few seconds.",
     ),
     "secret missing": (
         Observed(deployment=_deployment(ready=0), pods=(_pod("a"),)),
@@ -293,6 +293,45 @@ def test_situation_is_named_with_what_to_do(
     assert _conditions(status)[kind] == ("True", reason)
     assert message in _message(status, kind)
     assert message in status["summary"]
+
+
+LOST = Observed(deployment=_deployment(ready=2, conditions=[COMPLETE]))
+
+
+def _once_ready() -> ChatbotDeployment:
+    return resource_of(status=_derive(Observed(deployment=_deployment(conditions=[COMPLETE]))))
+
+
+def test_pod_that_is_lost_after_the_rollout_degrades() -> None:
+    lost = _derive(LOST, resource=_once_ready())
+    still = _derive(LOST, resource=resource_of(status=lost))
+
+    for status in (lost, still):
+        assert status["state"] == "Degraded"
+        assert _conditions(status)["Reconciling"] == ("True", "PodsUnavailable")
+        assert status["summary"].startswith("Only 2 of 3 pods are ready. See kubectl get pods --namespace demo")
+
+
+def test_crash_after_the_rollout_degrades() -> None:
+    observed = replace(LOST, pods=(_pod("a", ready=True), _pod("b", ready=True), _pod("c", **CRASH)))
+
+    status = _derive(observed, resource=_once_ready())
+
+    assert status["state"] == "Degraded"
+    assert _conditions(status)["Reconciling"] == ("True", "CrashLoop")
+
+
+def test_growing_is_a_rollout_and_no_loss() -> None:
+    grown = resource_of({"replicas": 5}, metadata={"generation": 2}, status=_once_ready().status)
+    observed = Observed(deployment=_deployment(replicas=5, updated=5, ready=3, conditions=[COMPLETE]))
+
+    status = _derive(observed, resource=grown)
+    later = _derive(observed, resource=replace(grown, status=status))
+
+    for each in (status, later):
+        assert each["state"] == "Progressing"
+        assert _conditions(each)["Reconciling"] == ("True", "RollingOut")
+        assert each["summary"] == "3 of 5 pods are ready, 5 are of this generation."
 
 
 def _missing_since(since: timedelta, reason: str = "SecretMissing") -> ChatbotDeployment:

@@ -11,11 +11,15 @@ import structlog
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.resource import GROUP, Manifest
+from chatbot_operator.rollout import Reason
 
 MAX_NOTE_LENGTH = 1024
 
 _GOOD: Final = {"Ready": "True", "Available": "True", "CredentialsValid": "True", "Stalled": "False"}
 """Conditions whose transitions are told, and the status of each that is no reason to worry."""
+
+_PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
+"""Reasons of what somebody asked for: not being Ready or Available is part of it."""
 
 logger = structlog.get_logger()
 
@@ -32,21 +36,28 @@ class Transition:
 def transitions(old: Manifest, new: Manifest) -> tuple[Transition, ...]:
     """Return what changed for better or worse between two statuses; the first look at a resource is no change, unless it is stalled."""
     before = {condition["type"]: condition for condition in old.get("conditions") or ()}
-    found = []
-    for condition in new.get("conditions") or ():
-        good = _GOOD.get(condition["type"])
-        known = before.get(condition["type"])
-        if good is None or condition["status"] == "Unknown":
-            continue
-        worsened = condition["status"] != good
-        if known is None and (condition["type"] != "Stalled" or not worsened):
-            continue
-        if known is None or (known["status"], known["reason"] if worsened else "") != (
-            condition["status"],
-            condition["reason"] if worsened else "",
-        ):
-            found.append(Transition("Warning" if worsened else "Normal", condition["reason"], condition["message"]))
-    return tuple(found)
+    return tuple(
+        Transition("Normal" if _is_expected(condition) else "Warning", condition["reason"], condition["message"])
+        for condition in new.get("conditions") or ()
+        if condition["type"] in _GOOD and condition["status"] != "Unknown" and _is_news(condition, before.get(condition["type"]))
+    )
+
+
+def _is_good(condition: Manifest) -> bool:
+    return bool(condition["status"] == _GOOD[condition["type"]])
+
+
+def _is_expected(condition: Manifest) -> bool:
+    return _is_good(condition) or condition["reason"] in _PLANNED
+
+
+def _is_news(condition: Manifest, known: Manifest | None) -> bool:
+    """Tell whether the condition changed; its reason counts while something is wrong, but Available has no reasons of its own."""
+    if known is None:
+        return condition["type"] == "Stalled" and not _is_good(condition)
+    if known["status"] != condition["status"]:
+        return True
+    return condition["type"] != "Available" and not _is_good(condition) and bool(known["reason"] != condition["reason"])
 
 
 class Recorder:

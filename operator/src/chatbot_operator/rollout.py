@@ -64,6 +64,8 @@ class View:
     settings: Settings
     now: datetime
     secret_missing_since: datetime | None = None
+    was_complete: bool = False
+    """Whether this very generation was rolled out once."""
 
     @property
     def wanted(self) -> int:
@@ -84,6 +86,16 @@ class View:
         """Tell whether the Deployment's status speaks of its present spec."""
         metadata = (self.observed.deployment or {}).get("metadata") or {}
         return int(self._live.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
+
+    @property
+    def lost_pods(self) -> bool:
+        """Tell a complete rollout that lost pods since from one that goes on; a growing Deployment looks alike, but for `was_complete`."""
+        return (
+            self.was_complete
+            and self.deployment_is_current
+            and self.deployment_condition("Progressing").get("reason") == "NewReplicaSetAvailable"
+            and self.count("updatedReplicas") == self.wanted > self.count("readyReplicas")
+        )
 
     def deployment_condition(self, kind: str) -> Manifest:
         """Return one of the Deployment's conditions, empty when it is not there."""
@@ -224,21 +236,21 @@ def _failing_pod(view: View) -> Verdict | None:
 
 
 def _pods_lost(view: View) -> Verdict | None:
-    """Tell a rollout that was complete and lost pods since from one that goes on."""
-    progressing = view.deployment_condition("Progressing")
-    if (
-        not view.deployment_is_current
-        or progressing.get("reason") != "NewReplicaSetAvailable"
-        or view.count("updatedReplicas") != view.wanted
-    ):
+    if not view.lost_pods:
         return None
     hint = f"See kubectl get pods --namespace {view.resource.namespace} --selector app.kubernetes.io/instance={view.resource.name}."
     return _reconciling(view, Reason.PODS_UNAVAILABLE, f"Only {_ready(view)} pods are ready. {hint}")
 
 
 def _rolling_out(view: View) -> Verdict:
-    message = f"{_ready(view)} pods are ready, {view.count('updatedReplicas')} are of this generation."
-    return _reconciling(view, Reason.ROLLING_OUT, message)
+    updated = view.count("updatedReplicas")
+    if not view.deployment_is_current:
+        rest = "; this generation is about to be rolled out."
+    elif updated == view.count("replicas") == view.count("readyReplicas") == view.wanted:
+        rest = "; they must stay so for a few seconds."
+    else:
+        rest = f", {updated} are of this generation."
+    return _reconciling(view, Reason.ROLLING_OUT, f"{_ready(view)} pods are ready{rest}")
 
 
 _POLICIES: tuple[Policy, ...] = (
@@ -262,14 +274,14 @@ def _stalled(reason: str, message: str) -> Verdict:
 
 
 def _reconciling(view: View, reason: str, message: str, *, state: State | None = None) -> Verdict:
-    return Verdict(phase=Phase.RECONCILING, state=state or _state_on_the_way(view, reason), reason=reason, message=message)
+    return Verdict(phase=Phase.RECONCILING, state=state or _state_on_the_way(view), reason=reason, message=message)
 
 
-def _state_on_the_way(view: View, reason: str) -> State:
+def _state_on_the_way(view: View) -> State:
     """Return Pending while nothing serves, Degraded when what once was complete serves with too few, else Progressing."""
     if view.count("readyReplicas") == 0:
         return State.PENDING
-    return State.DEGRADED if reason == Reason.PODS_UNAVAILABLE else State.PROGRESSING
+    return State.DEGRADED if view.lost_pods else State.PROGRESSING
 
 
 def _ready(view: View) -> str:

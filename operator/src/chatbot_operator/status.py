@@ -73,6 +73,7 @@ def derive_status(resource: ChatbotDeployment, observed: Observed, fleet: FleetH
         settings=settings,
         now=now,
         secret_missing_since=_secret_missing_since(resource.status),
+        was_complete=_was_complete(resource),
     )
     verdict = _tempered(decide(view), fleet)
     judges = _judges(view)
@@ -210,6 +211,15 @@ def _secret_missing_since(status: Manifest) -> datetime | None:
         if condition["type"] == ConditionType.CREDENTIALS_VALID and condition["reason"] == CredentialsReason.SECRET_MISSING:
             return datetime.fromisoformat(condition["lastTransitionTime"])
     return None
+
+
+def _was_complete(resource: ChatbotDeployment) -> bool:
+    """Tell whether this generation was rolled out once, which only the status remembers."""
+    conditions = resource.status.get("conditions") or ()
+    ready: Manifest = next((condition for condition in conditions if condition["type"] == ConditionType.READY), {})
+    if ready.get("observedGeneration") != resource.generation:
+        return False
+    return ready["status"] == "True" or ready["reason"] == Reason.PODS_UNAVAILABLE or resource.status.get("state") == State.DEGRADED
 
 
 def _upstream(fleet: FleetHealth) -> UpstreamStatus | None:

@@ -28,7 +28,7 @@ def _optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, A
 
 
 object_names = st.from_regex(r"[a-z]([-a-z0-9]{0,30}[a-z0-9])?", fullmatch=True)
-data_keys = st.from_regex(r"[-._a-zA-Z0-9]{1,40}", fullmatch=True)
+data_keys = st.from_regex(r"\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,40}", fullmatch=True)
 durations = st.from_regex(DURATION_PATTERN, fullmatch=True).filter(lambda text: len(text) <= 12 and text.isascii())
 prompts = st.text(min_size=1, max_size=200).filter(lambda text: bool(text.strip()))
 ports = st.integers(1, 65_535)

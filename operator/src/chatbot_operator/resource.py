@@ -37,7 +37,9 @@ _DNS_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 _IMAGE_PART = "[a-z0-9]([-a-z0-9._]*[a-z0-9])?"
 _IMAGE_TAG = "[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
-_OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_DATA_KEY_PATTERN = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"
+"""What Secrets and ConfigMaps take as keys: neither `.` nor anything that begins with `..`."""
 
 
 def duration_milliseconds(duration: str) -> int:
@@ -68,7 +70,7 @@ Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=12)]
 CpuQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_CPU_PATTERN), _quantity(_CPU_PATTERN, maximum=10**6 - 1)]
 MemoryQuantity = Annotated[str, BeforeValidator(str), Field(pattern=_MEMORY_PATTERN), _quantity(_MEMORY_PATTERN, maximum=10**15 - 1)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT_NAME_PATTERN)]
-DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_DATA_KEY_PATTERN)]
 
 
 class Model(BaseModel):

@@ -70,12 +70,14 @@ def _without_seal(manifest: Manifest) -> Manifest:
 
 def _compare(intended: Any, live: Any, *, path: str) -> Iterator[str]:
     """Yield what differs at `path` and below, looking at what `intended` holds only."""
+    if intended == live:
+        return  # of most parts this is all there is to say, and four times as quick as going through them
     if isinstance(intended, dict) and isinstance(live, dict | None):
         for key, value in intended.items():
             yield from _compare(value, (live or {}).get(key), path=_join(path, key))
     elif isinstance(intended, list) and isinstance(live, list | None):
         yield from _compare_lists(intended, live or [], path=path)
-    elif not _equal(intended, live, path=path):
+    elif not _same_quantity(intended, live, path=path):
         yield f"{path}: {_shown(live)} → {_shown(intended)}"
 
 
@@ -106,9 +108,7 @@ def _compare_atomic(intended: list[Any], live: list[Any], *, path: str) -> Itera
         yield from _compare(mine, theirs, path=f"{path}[{index}]")
 
 
-def _equal(intended: object, live: object, *, path: str) -> bool:
-    if intended == live:
-        return True
+def _same_quantity(intended: object, live: object, *, path: str) -> bool:
     if not _QUANTITY_PATH.fullmatch(path):
         return False
     quantity = canonical_quantity(intended)

@@ -18,6 +18,7 @@ NODE_PORTS = {
     node.KUBE_PROXY: (node.PROXY_HEALTH_PORT, node.PROXY_METRICS_PORT),
     dns.COREDNS: (dns.PORT, dns.READY_PORT),
 }
+REMOVING = "removing"  # the file that says, while it is there, that the data may be gone in part
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", *node.COMPONENTS)
 
 
@@ -31,6 +32,8 @@ def up(state: Path) -> None:
     require_root()
     with lock(state):
         binaries.build()
+        if (state / REMOVING).exists():  # a killed 'down' had ended everything, but not deleted all
+            remove_data(state)
         require_ports(state, {"kube-apiserver": (API_SERVER_PORT,)}, address="0.0.0.0")
         network.up(state)
         require_ports(state, NODE_PORTS, address=network.GATEWAY)
@@ -80,14 +83,16 @@ def require_ports(state: Path, wanted: Mapping[str, Sequence[int]], *, address: 
 
 
 def remove_data(state: Path) -> None:
-    """Empty the state folder but for the lock, which the next command may already wait for."""
+    """Empty the state folder but for the lock, which the next command may already wait for; the next `up` finishes what is interrupted."""
     if mounts := runtime.mounts_under(state):
         raise DevclusterError(f"{mounts[0]} is still mounted: nothing was deleted; unmount it and try again")
+    (state / REMOVING).touch()
     for path in state.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != "lock":
+        elif path.name not in ("lock", REMOVING):
             path.unlink()
+    (state / REMOVING).unlink()
 
 
 def require_root() -> None:

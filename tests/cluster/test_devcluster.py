@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +199,24 @@ def test_down_leaves_nothing_and_up_starts_anew(disturbed: ControlPlane, probe: 
 
     cluster.up(disturbed.state)
     assert_everything_works(disturbed, deploy(disturbed, probe.archive))
+
+
+def test_a_down_that_was_interrupted_while_it_deleted_is_finished_by_up(disturbed: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    rmtree = shutil.rmtree
+
+    def delete_a_part(folder: Path) -> None:
+        if folder.name == "etcd":
+            rmtree(folder / "member" / "wal")
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", delete_a_part)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.down(disturbed.state)
+
+    cluster.up(disturbed.state)
+
+    assert [text for text in cluster.status(disturbed.state).values() if text.startswith("not ")] == []
 
 
 @pytest.mark.parametrize("reached", ["kube-apiserver", node.KUBELET])

@@ -171,7 +171,8 @@ def test_foreign_object_is_a_conflict_and_stays_untouched(team: Namespace, bot: 
 
 
 def test_refusal_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
-    team.kubectl("create", "quota", bot, "--hard=count/networkpolicies.networking.k8s.io=0")
+    count = "count/networkpolicies.networking.k8s.io"
+    team.kubectl("create", "quota", bot, f"--hard={count}=0")
     wait_until(lambda: team.get("quota", bot), lambda quota: quota and quota["status"].get("used"))
 
     team.apply(bot)
@@ -180,7 +181,9 @@ def test_refusal_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespac
 
     assert stalled is not None
     assert stalled["reason"] == "ApplyRefused"
-    assert f"exceeded quota: {bot}" in stalled["message"]
+    assert stalled["message"].startswith(f"The API server refuses NetworkPolicy {bot}: ")
+    assert f"exceeded quota: {bot}, requested: {count}=1, used: {count}=" in stalled["message"]
+    assert stalled["message"].endswith(f"limited: {count}=0. Mend that; it is tried again by itself.")
     assert team.get("deployment", bot) is not None
 
 

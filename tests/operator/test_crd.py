@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from chatbot_operator.crd import build_schema, render, render_crd
+from chatbot_operator.crd import build_crd, build_schema, render, render_crd
 from chatbot_operator.errors import SchemaUnsupported
 from chatbot_operator.resource import ChatbotSpec, rules
 

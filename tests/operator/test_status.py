@@ -351,7 +351,7 @@ def test_missing_secret_stalls_after_three_minutes(seconds: int, kind: str) -> N
     status = _derive(observed, _fleet("a", credentials="Missing"), resource=_missing_since(timedelta(seconds=seconds)))
 
     assert kind in _conditions(status)
-    assert CREATE_SECRET in _message(status, kind)
+    assert f"Create it: {CREATE_SECRET} (if the Secret exists without that key, append --dry-run=client" in _message(status, kind)
     assert status["credentials"]["state"] == "Missing"
 
 
@@ -430,6 +430,14 @@ def test_only_time_is_no_difference_in_substance() -> None:
     assert not substantially_differs(first, again | {"conditions": again["conditions"][::-1]})
     assert substantially_differs(first, _derive(Observed(deployment=_deployment(ready=2))))
     assert substantially_differs({"observedGeneration": -1}, first)
+
+
+def test_condition_of_another_writer_is_no_difference_in_substance() -> None:
+    status = _derive(Observed(deployment=_deployment()), _fleet("a"))
+    foreign = {"type": "Audited", "status": "True", "reason": "Passed", "message": "Fine.", "lastTransitionTime": BEFORE}
+
+    assert not substantially_differs({**status, "conditions": [*status["conditions"], foreign]}, status)
+    assert substantially_differs({**status, "conditions": status["conditions"][1:]}, status)
 
 
 def test_invalid_spec_is_stalled_and_keeps_what_was_known() -> None:

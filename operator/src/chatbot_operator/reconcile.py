@@ -104,7 +104,10 @@ class Reconciler:
                 if error.reason == "NamespaceTerminating":
                     raise
                 what = f"{intended['kind']} {intended['metadata']['name']}"
-                problem = problem or Problem("ApplyRefused", f"The API server refuses {what}: {error} It is tried again by itself.")
+                why = str(error).rstrip(".")
+                problem = problem or Problem(
+                    "ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself."
+                )
         if problem is None:
             await self._prune(resource, desired)
         return problem

@@ -136,15 +136,22 @@ def decide(view: View) -> Verdict:
     return next((verdict for policy in _POLICIES if (verdict := policy(view)) is not None), _rolling_out(view))
 
 
-def secret_command(resource: ChatbotDeployment) -> str:
-    """Return the line that creates the Secret the resource waits for."""
+_INTO_EXISTING = "--dry-run=client --output=yaml | kubectl apply --filename=-"
+
+
+def create_secret_hint(resource: ChatbotDeployment) -> str:
+    """Return what to do about a missing key; whether its Secret exists is not known here, since no Secret is read."""
+    return f"Create it: {_secret_command(resource)} (if the Secret exists without that key, append {_INTO_EXISTING})"
+
+
+def replace_secret_hint(resource: ChatbotDeployment) -> str:
+    """Return what to do about a key that the API refuses."""
+    return f"Put a valid one there: {_secret_command(resource)} {_INTO_EXISTING}"
+
+
+def _secret_command(resource: ChatbotDeployment) -> str:
     secret = resource.spec.credentials.secret_ref
     return f"kubectl create secret generic {secret.name} --namespace {resource.namespace} --from-literal={secret.key}=…"
-
-
-def replace_secret_command(resource: ChatbotDeployment) -> str:
-    """Return the line that puts another key into the Secret."""
-    return f"{secret_command(resource)} --dry-run=client --output=yaml | kubectl apply --filename=-"
 
 
 def _children_refused(view: View) -> Verdict | None:
@@ -178,10 +185,9 @@ def _key_rejected(view: View) -> Verdict | None:
     if worst_credentials(view.blocked) is not CredentialsState.REJECTED:
         return None
     secret = view.resource.spec.credentials.secret_ref
-    message = (
-        f"The API refuses the key {secret.key} of Secret {secret.name}. Put a valid one there: {replace_secret_command(view.resource)}"
+    return _stalled(
+        Reason.KEY_REJECTED, f"The API refuses the key {secret.key} of Secret {secret.name}. {replace_secret_hint(view.resource)}"
     )
-    return _stalled(Reason.KEY_REJECTED, message)
 
 
 def _model_rejected(view: View) -> Verdict | None:
@@ -198,7 +204,7 @@ def _secret_missing(view: View) -> Verdict | None:
     if worst_credentials(view.blocked) is not CredentialsState.MISSING:
         return None
     secret = view.resource.spec.credentials.secret_ref
-    message = f"The pods wait for key {secret.key} of Secret {secret.name}. Create it: {secret_command(view.resource)}"
+    message = f"The pods wait for key {secret.key} of Secret {secret.name}. {create_secret_hint(view.resource)}"
     since = view.secret_missing_since or view.now
     if view.now - since < timedelta(seconds=view.settings.secret_grace_seconds):
         return _reconciling(view, Reason.WAITING_FOR_SECRET, message)

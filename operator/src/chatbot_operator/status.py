@@ -23,7 +23,7 @@ from chatbot_operator.resource import (
     State,
     UpstreamStatus,
 )
-from chatbot_operator.rollout import Phase, Reason, Verdict, View, decide, replace_secret_command, secret_command
+from chatbot_operator.rollout import Phase, Reason, Verdict, View, create_secret_hint, decide, replace_secret_hint
 from chatbot_operator.settings import Settings
 
 __all__ = ["ConditionType", "CredentialsReason", "Observed", "Problem", "derive_invalid_status", "derive_status", "substantially_differs"]
@@ -43,6 +43,9 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     AVAILABLE = "Available"
     CREDENTIALS_VALID = "CredentialsValid"
+
+
+_OUR_CONDITIONS: Final = frozenset(ConditionType)
 
 
 class AvailableReason(StrEnum):
@@ -115,7 +118,7 @@ def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Setting
 
 
 def substantially_differs(old: Manifest, new: Manifest) -> bool:
-    """Tell whether `new` is worth a write: anything but timestamps and the order of conditions changed."""
+    """Tell whether `new` is worth a write: anything but timestamps, the order of conditions and those of others changed."""
     return _substance(old) != _substance(new)
 
 
@@ -168,10 +171,10 @@ def _credentials_valid(view: View, judges: tuple[PodHealth, ...]) -> Manifest:
             message = f"The API could not be asked about {what} yet; the pods go on asking. See the condition Ready if it lasts."
             return _credentials_condition("Unknown", CredentialsReason.UNVERIFIED, message)
         case CredentialsState.MISSING:
-            message = f"There is no {what}. Create it: {secret_command(view.resource)}"
+            message = f"There is no {what}. {create_secret_hint(view.resource)}"
             return _credentials_condition("False", CredentialsReason.SECRET_MISSING, message)
         case CredentialsState.REJECTED:
-            message = f"The API refuses {what}. Put a valid one there: {replace_secret_command(view.resource)}"
+            message = f"The API refuses {what}. {replace_secret_hint(view.resource)}"
             return _credentials_condition("False", CredentialsReason.KEY_REJECTED, message)
         case None if view.wanted == 0:
             return _credentials_condition("Unknown", CredentialsReason.SCALED_TO_ZERO, "No pod checks the key at replicas: 0. Scale up.")
@@ -256,6 +259,7 @@ def _substance(status: Manifest) -> Manifest:
     conditions = {
         condition["type"]: {key: value for key, value in condition.items() if key != "lastTransitionTime"}
         for condition in status.get("conditions") or ()
+        if condition["type"] in _OUR_CONDITIONS
     }
     return {**status, "conditions": conditions}
 

@@ -14,7 +14,7 @@ from tests.api.operator_process import Account, Namespace, OperatorProcess, Requ
 pytestmark = pytest.mark.api
 
 CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
-OUTAGE_SECONDS = 10
+OUTAGE_SECONDS = 4
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,9 @@ def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, o
 
     plane.kubectl("delete", "namespace", "doomed", "--wait=false")
     wait_until(lambda: doomed.get("chatbot", "bot"), lambda resource: resource is None, seconds=60)
+    operator.wait_until_idle()
+    left = doomed.kubectl("get", "deployment,service,serviceaccount,networkpolicy,poddisruptionbudget", "--output=name")
     doomed.kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
 
-    wait_until(lambda: plane.kubectl("get", "namespaces", "--output=name"), lambda listed: "doomed" not in listed, seconds=60)
+    assert "bot" not in left
     assert [line for line in operator.lines() if line["level"] == "warning" and line.get("namespace") == "doomed"] == []

@@ -35,7 +35,7 @@ def up(state: Path) -> None:
         if (state / REMOVING).exists():  # a killed 'down' had ended everything, but not deleted all
             remove_data(state)
         require_ports(state, {"kube-apiserver": (API_SERVER_PORT,)}, address="0.0.0.0")
-        network.up(state)
+        network.up(state, private_port=API_SERVER_PORT)
         require_ports(state, NODE_PORTS, address=network.GATEWAY)
         plane = control_plane(state)
         with step("control plane"):

@@ -44,8 +44,8 @@ class NetworkUnavailable(DevclusterError):
     """The pod network cannot be made on this machine."""
 
 
-def up(state: Path) -> None:
-    """Make the bridge with the gateway address and let the pods' traffic through."""
+def up(state: Path, *, private_port: int) -> None:
+    """Make the bridge with the gateway address, let the pods' traffic through, and keep `private_port` to them and this machine."""
     _refuse_other_users_of_the_range()
     _note_settings(state)
     _load_modules()
@@ -57,6 +57,7 @@ def up(state: Path) -> None:
     _run("ip", "address", "replace", f"{GATEWAY}/{prefix}", "dev", BRIDGE)
     _run("ip", "link", "set", BRIDGE, "up")
     _allow_pod_traffic()
+    _refuse_strangers(private_port)
 
 
 def down(state: Path) -> None:
@@ -128,19 +129,30 @@ def _load_modules() -> None:
 
 def _allow_pod_traffic() -> None:
     """Let the pods through a firewall whose policy is to drop (as Docker sets it), in a chain of our own."""
-    _run("iptables", "-w", "-N", _CHAIN, check=False)
     # An address of a Service that gets here has no pods behind it: kube-proxy's chains are to refuse it.
-    wanted = (("-i", BRIDGE, "!", "-d", SERVICE_CIDR, "-j", "ACCEPT"), ("-o", BRIDGE, "-j", "ACCEPT"))
-    for rule in wanted:
-        _ensure_rule(_CHAIN, *rule)
-    for parent in ("FORWARD", "INPUT"):
-        _ensure_rule(parent, "-j", _CHAIN)
+    _ensure_rule("iptables", _CHAIN, "-i", BRIDGE, "!", "-d", SERVICE_CIDR, "-j", "ACCEPT")
+    _ensure_rule("iptables", _CHAIN, "-o", BRIDGE, "-j", "ACCEPT")
 
 
-def _ensure_rule(chain: str, *rule: str) -> None:
-    present = subprocess.run(["iptables", "-w", "-C", chain, *rule], capture_output=True, check=False).returncode == 0
+def _refuse_strangers(port: int) -> None:
+    """Refuse other machines a port that pods and this machine reach at different addresses, so that its server listens on all."""
+    for command in ("iptables", "ip6tables"):
+        if _listing(command, "filter"):
+            _ensure_rule(
+                *(command, _CHAIN, "-p", "tcp", "--dport", str(port), "!", "-i", "lo"),
+                *("-m", "addrtype", "--dst-type", "LOCAL", "-j", "REJECT", "--reject-with", "tcp-reset"),
+            )
+
+
+def _ensure_rule(command: str, chain: str, *rule: str) -> None:
+    """Put a rule at the end of our chain, or at the top of another one, unless it is there; make our chain where it is missing."""
+    if chain == _CHAIN:
+        _run(command, "-w", "-N", _CHAIN, check=False)
+        for parent in ("FORWARD", "INPUT"):
+            _ensure_rule(command, parent, "-j", _CHAIN)
+    present = subprocess.run([command, "-w", "-C", chain, *rule], capture_output=True, check=False).returncode == 0
     if not present:
-        _run("iptables", "-w", "-A" if chain == _CHAIN else "-I", chain, *rule)
+        _run(command, "-w", "-A" if chain == _CHAIN else "-I", chain, *rule)
 
 
 def _remove_rules(command: str, table: str) -> None:

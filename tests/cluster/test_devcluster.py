@@ -65,6 +65,26 @@ def probe(devcluster: ControlPlane, archive: Path) -> Iterator[Probe]:
     devcluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 
 
+@pytest.fixture
+def neighbour() -> Iterator[Sequence[str]]:
+    """The start of a command line that runs it on another machine: a network of its own, this machine its gateway 198.51.100.1."""
+    name = "devcluster-test"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        for command in (
+            f"link add {name} type veth peer name eth0 netns {name}",
+            f"address add 198.51.100.1/30 dev {name}",
+            f"link set {name} up",
+            f"-n {name} address add 198.51.100.2/30 dev eth0",
+            f"-n {name} link set eth0 up",
+            f"-n {name} route add default via 198.51.100.1",
+        ):
+            subprocess.run(["ip", *command.split()], check=True)
+        yield ("ip", "netns", "exec", name)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
 def test_the_node_is_ready_and_everything_runs(devcluster: ControlPlane) -> None:
     status = cluster.status(devcluster.state)
 
@@ -114,6 +134,17 @@ def test_a_pod_reaches_the_api_server(probe: Probe) -> None:
 
 def test_a_node_port_answers_on_the_loopback_address(probe: Probe) -> None:
     assert probe.ask().startswith("probe-")
+
+
+def test_another_machine_reaches_neither_the_api_server_nor_kubelet(devcluster: ControlPlane, neighbour: Sequence[str]) -> None:
+    for address, port in (
+        ("198.51.100.1", cluster.API_SERVER_PORT),
+        (network.GATEWAY, cluster.API_SERVER_PORT),
+        ("198.51.100.1", node.KUBELET_PORT),
+    ):
+        connect = f"import socket; socket.create_connection(({address!r}, {port}), timeout=5)"
+        finished = subprocess.run([*neighbour, sys.executable, "-c", connect], capture_output=True, text=True, check=False)
+        assert "ConnectionRefusedError" in finished.stderr, f"{address}:{port}"
 
 
 def test_logs_come_from_the_pod(devcluster: ControlPlane, probe: Probe) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -110,4 +111,6 @@ def print_logs(state: Path, component: str | None) -> None:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a script the first would be ignored
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

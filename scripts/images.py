@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import sys
 import tarfile
 import time
@@ -185,8 +186,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ImagesError, OSError) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("images: interrupted; what is not finished is built next time", file=sys.stderr)
+        return 130
     return 0
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a script the first would be ignored
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -191,12 +191,16 @@ def run_logged(argv: Sequence[str], recipe: Recipe, *, on_step: Callable[[str], 
             argv, cwd=recipe.context, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,
     ):
-        for line in process.stdout or ():
-            log.write(line)
-            lines.append(line.rstrip())
-            if (step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*? sh /image/(.*)", line)) and step[1] not in steps:
-                steps.add(step[1])  # docker repeats a step's name whenever it comes back to its output
-                on_step(step[1].replace("/image/", "").rstrip())
+        try:
+            for line in process.stdout or ():
+                log.write(line)
+                lines.append(line.rstrip())
+                if (step := re.search(r"(?:\bSTEP\b|^#\d+ \[).*\bRUN\b.*? sh /image/(.*)", line)) and step[1] not in steps:
+                    steps.add(step[1])  # docker repeats a step's name whenever it comes back to its output
+                    on_step(step[1].replace("/image/", "").rstrip())
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
     if process.returncode != 0:
         sys.stderr.write("\n".join([*lines[-25:], ""]))
         raise ImagesError(f"{telling_line(lines)} (whole log: {recipe.log})")

@@ -112,6 +112,23 @@ def test_killed_builder_leaves_no_broken_binary(cache: Path, tmp_path: Path, mon
     assert not list(BINARIES["pause"].path.parent.glob(".building-*"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_builder_takes_its_compiler_along(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    stand_in_for_go(tmp_path / "bin", monkeypatch, version="go1.26.0", build=f"echo $$ > {tmp_path}/compiler; exec sleep 1000")
+    builder = subprocess.Popen(BUILD_PAUSE, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_until(
+        lambda: (tmp_path / "compiler").exists() and (tmp_path / "compiler").read_text() != "", what="the compiler", timeout_seconds=10
+    )
+
+    builder.send_signal(number)
+
+    assert "devcluster: interrupted" in builder.communicate(timeout=10)[1]
+    assert builder.returncode == 130
+    assert not Path("/proc", (tmp_path / "compiler").read_text().strip()).exists()
+
+
 def test_cached_binary_needs_no_go(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binary("pause")
     monkeypatch.setenv("PATH", "/nowhere")

@@ -57,6 +57,13 @@ def test_definition_is_the_generated_one_and_survives_an_uninstall(render: Rende
     assert definition == yaml.safe_load((ROOT / "crds" / "chatbotdeployments.chatbot.dev.yaml").read_text())
 
 
+def test_cluster_that_cannot_read_the_definition_is_refused(helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = helm("template", "chatbot-operator", str(CHART), "--kube-version=1.31.9")
+
+    assert done.returncode != 0
+    assert "requires kubeVersion: >=1.32" in done.stderr
+
+
 def test_definition_can_be_left_out(render: Render) -> None:
     kinds = {manifest["kind"] for manifest in render("--set=crds.install=false")}
 

@@ -241,6 +241,28 @@ async def test_changed_endpoints_are_asked_soon(cache: Cache, pods: Pods) -> Non
         assert health.expected == 2
 
 
+async def test_word_from_before_a_standby_is_forgotten(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port)
+    async with running(prober):
+        await changed.again()
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await answer.wait()
+        return web.json_response(report())
+
+    pods.answer = slowly
+    async with running(prober), asyncio.timeout(10):
+        await asked.wait()
+        assert prober.health(KEY) is None
+        answer.set()
+        await changed.again()
+
+    assert prober.health(KEY) is not None
+
+
 async def test_resource_that_is_gone_is_forgotten(cache: Cache, pods: Pods) -> None:
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)

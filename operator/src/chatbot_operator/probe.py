@@ -96,7 +96,8 @@ class Prober:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until cancelled; what was heard in an earlier run counts no more."""
+        self._health.clear()
         connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=4 * self._interval_seconds, use_dns_cache=False)
         async with (
             aiohttp.ClientSession(

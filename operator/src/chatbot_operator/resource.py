@@ -138,7 +138,7 @@ class UpstreamSpec(Model):
         max_length=512,
         description=(
             "Address of the Anthropic API or of a gateway that speaks it: https to a host name, or http to a Service of the cluster"
-            " (NAME.NAMESPACE.svc). The pods' network policy follows from it."
+            " (NAME.NAMESPACE.svc), which must listen on the port of its pods: the chat pods' network policy lets out to that port alone."
         ),
         examples=["https://gateway.example.com/anthropic"],
         json_schema_extra=rules(

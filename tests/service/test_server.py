@@ -1,4 +1,6 @@
+import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -79,6 +81,14 @@ def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) ->
     assert service.log_lines()[-1]["message"] == "stopped"
 
 
+def test_the_drain_delay_ends_by_itself(simulator: Simulator) -> None:
+    with start_service(simulator, DRAIN_DELAY="1s") as service:
+        begin = time.monotonic()
+
+        assert service.stop() == 0
+        assert time.monotonic() - begin >= 1.0
+
+
 def test_new_connections_are_served_during_the_drain_delay(simulator: Simulator) -> None:
     with start_service(simulator, DRAIN_DELAY="60s") as service:
         service.process.terminate()
@@ -108,6 +118,26 @@ def test_a_second_signal_leaves_what_is_in_flight(simulator: Simulator) -> None:
         assert service.stop() == 0
 
 
+def test_nothing_is_computed_after_the_last_request(simulator: Simulator) -> None:
+    with start_service(simulator) as service:
+        others, before = children_cpu_seconds(), cpu_seconds(service.process.pid)
+
+        service.stop()
+
+        assert children_cpu_seconds() - others - before < 0.3
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_cpu_seconds() -> float:
+    """Return what the children that have ended took."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def handles_sigterm(pid: int) -> bool:
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
@@ -123,7 +153,8 @@ def has_loaded(library: str) -> Callable[[int], bool]:
     ids=["first moment", "imports", "ports", "import of the SDK"],
 )
 def test_sigterm_at_any_moment_of_the_start_ends_it_with_0(moment: Callable[[int], bool]) -> None:
-    environment = clean_environment(PORT="0", ADMIN_PORT="0", ANTHROPIC_API_KEY="demo", ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+    variables = {"ANTHROPIC_API_KEY": "demo", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "DRAIN_DELAY": "60s"}  # nobody was sent here yet
+    environment = clean_environment(PORT="0", ADMIN_PORT="0", **variables)
     with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         end = time.monotonic() + START_SECONDS
         while not moment(process.pid):

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import re
 import signal
@@ -7,16 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.conftest import Simulator
 from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
-from chatbot_service.demo import COMMAND as SIMULATOR
+from chatbot_service.demo import COMMAND as SIMULATOR_COMMAND
 
 pytestmark = pytest.mark.programs
 
 
-def start() -> subprocess.Popen[str]:
-    environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_DELAY="0s", DRAIN_TIMEOUT="1s")
-    return subprocess.Popen([COMMAND, "--demo"], env=environment, stdout=subprocess.PIPE, text=True)
+def start(*, drain_delay: str = "0s") -> subprocess.Popen[str]:
+    environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_DELAY=drain_delay, DRAIN_TIMEOUT="30s")
+    return subprocess.Popen(
+        [COMMAND, "--demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
 
 
 def read_curl(process: subprocess.Popen[str]) -> str:
@@ -56,6 +60,34 @@ def test_the_demo_needs_nothing_answers_its_own_curl_line_and_takes_its_child_al
     wait_until_gone(child)
 
 
+def test_ctrl_c_needs_no_drain_delay_and_lets_an_answer_end() -> None:
+    with start(drain_delay="60s") as process:
+        curl = read_curl(process)
+        [child] = children(process.pid)
+        simulator = Simulator(f"http://127.0.0.1:{Path(f'/proc/{child}/cmdline').read_text().split(chr(0))[-2]}", process)
+        simulator.behave(pace="100ms", events=10)
+        with subprocess.Popen(["bash", "-c", curl], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as asking:
+            simulator.wait_until(lambda counts: counts["open"] == 1)
+            os.killpg(process.pid, signal.SIGINT)
+            answer, _ = asking.communicate(timeout=20)
+
+        assert "event: done" in answer
+        assert process.wait(timeout=15) == 0
+
+
+def test_ctrl_c_again_and_again_ends_it_with_0_and_without_a_traceback() -> None:
+    with start() as process:
+        read_curl(process)
+        while process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.02)
+
+        assert process.stdout is not None
+        assert process.returncode == 0
+        assert "Traceback" not in process.stdout.read()
+
+
 def test_without_the_simulator_it_says_so_and_ends_with_2(tmp_path: Path) -> None:
     lonely = tmp_path / "python"
     lonely.symlink_to(sys.executable)
@@ -65,4 +97,4 @@ def test_without_the_simulator_it_says_so_and_ends_with_2(tmp_path: Path) -> Non
         [lonely, "-m", "chatbot_service", "--demo"], env=environment, capture_output=True, text=True, timeout=START_SECONDS, check=False
     )
 
-    assert (result.returncode, result.stderr) == (2, f"--demo needs the {SIMULATOR} command, which is not installed\n")
+    assert (result.returncode, result.stderr) == (2, f"--demo needs the {SIMULATOR_COMMAND} command, which is not installed\n")

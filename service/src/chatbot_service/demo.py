@@ -32,6 +32,7 @@ class Simulator:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             preexec_fn=_die_with_parent,  # noqa: PLW1509  no thread runs yet
+            process_group=0,  # a Ctrl-C is for the service, which still has answers to finish
         )
         self._wait()
 

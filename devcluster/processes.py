@@ -6,6 +6,7 @@ holds the boot id and the kernel's `stat` line, so a recycled pid is never taken
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -21,11 +22,18 @@ LAUNCHER = 'cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.new" && mv
 LAUNCH_SECONDS = 10.0
 KILL_SECONDS = 30.0
 POLL_SECONDS = 0.05
-LOG_TAIL_BYTES = 2000
+LOG_TAIL_BYTES = 32_768
+LINE_CHARACTERS = 600
+# What programs write before they end, the most telling first: a full disk, Go's panic and fatal entries of etcd's and klog's logs, any error.
+TELLING = (
+    re.compile("no space left on device"),
+    re.compile(r'^panic: |"level":"(panic|fatal)"|^F\d{4} '),
+    re.compile(r"(?i)\berror\b|^E\d{4} |cannot|failed"),
+)
 
 
 class ProcessFailed(DevclusterError):
-    """A process did not start, ended before it was ready, or did not get ready in time; the message ends with its log."""
+    """A process did not start, ended before it was ready, or did not get ready in time; the message holds its last words."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def start(state: Path, name: str, argv: Sequence[str | Path], *, environment: Ma
         timeout_seconds=LAUNCH_SECONDS,
     )
     if not running(state, name):
-        raise ProcessFailed(f"{name} ended at once: {log_tail(state, name)}")
+        raise ProcessFailed(f"{name} ended at once: {last_words(state, name)}")
     return True
 
 
@@ -119,13 +127,13 @@ def names(state: Path) -> list[str]:
 
 
 def require_running(state: Path, name: str) -> None:
-    """Raise ProcessFailed, with the end of the log, if the process ended."""
+    """Raise ProcessFailed, with the process' last words, if it ended."""
     if not running(state, name):
-        raise ProcessFailed(f"{name} ended: {log_tail(state, name)}")
+        raise ProcessFailed(f"{name} ended: {last_words(state, name)}")
 
 
 def wait_until_ready(state: Path, name: str, ready: Callable[[], bool], *, timeout_seconds: float = 60.0) -> None:
-    """Wait until `ready()`; raise ProcessFailed, with the end of the log, as soon as the process ends or when the time is over."""
+    """Wait until `ready()`; raise ProcessFailed, with its last words, as soon as the process ends or when the time is over."""
 
     def ready_or_dead() -> bool:
         require_running(state, name)
@@ -134,7 +142,7 @@ def wait_until_ready(state: Path, name: str, ready: Callable[[], bool], *, timeo
     try:
         wait_until(ready_or_dead, what=f"{name} to be ready", timeout_seconds=timeout_seconds)
     except TimeoutError as error:
-        raise ProcessFailed(f"{error}: {log_tail(state, name)}") from error
+        raise ProcessFailed(f"{error}: {last_words(state, name)}") from error
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, timeout_seconds: float) -> None:
@@ -151,11 +159,13 @@ def log_path(state: Path, name: str) -> Path:
     return state / "logs" / f"{name}.log"
 
 
-def log_tail(state: Path, name: str) -> str:
-    """Return the last lines of a process' log, preceded by the log's path."""
+def last_words(state: Path, name: str) -> str:
+    """Return the line of a process' log that says most about its end, and the log's path, as one line."""
     path = log_path(state, name)
-    content = path.read_bytes() if path.exists() else b""
-    return f"see {path}\n{content[-LOG_TAIL_BYTES:].decode(errors='replace').strip()}"
+    content = path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace") if path.exists() else ""
+    lines = [line.strip() for line in content.splitlines() if line.strip()] or ["it said nothing"]
+    telling = next((line for pattern in TELLING for line in reversed(lines) if pattern.search(line)), lines[-1])
+    return f"{telling[:LINE_CHARACTERS]} (log: {path})"
 
 
 def record(state: Path, name: str) -> Path:

@@ -75,7 +75,7 @@ def test_stop_ends_the_process_and_forgets_it(state: Path) -> None:
 def test_stop_kills_a_process_that_ignores_sigterm(state: Path) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(1000)"
     processes.start(state, "deaf", [sys.executable, "-c", deaf])
-    processes.wait_until_ready(state, "deaf", lambda: "deaf" in processes.log_tail(state, "deaf").splitlines())
+    processes.wait_until_ready(state, "deaf", lambda: processes.log_path(state, "deaf").read_text() == "deaf\n")
     pid = pid_of(state, "deaf")
 
     processes.stop(state, "deaf", grace_seconds=0.1)
@@ -136,6 +136,30 @@ def test_process_that_ends_early_is_an_error_with_its_output(state: Path) -> Non
         run()
 
 
+@pytest.mark.parametrize(
+    ("log", "telling"),
+    [
+        (
+            ["starting", '{"level":"panic","error":"write: no space left on device"}', "panic: x", "main.go:31 +0x28"],
+            "no space left on device",
+        ),
+        (["starting", "error: a first try", 'panic: "it broke"', "goroutine 1", "main.go:31 +0x28"], 'panic: "it broke"'),
+        (["I1122 starting", "E1122 14:04:48 cannot listen", "I1122 stopping"], "E1122 14:04:48 cannot listen"),
+        (["starting", "stopping"], "stopping"),
+        ([], "it said nothing"),
+    ],
+)
+def test_last_words_are_the_line_that_says_most_and_the_logs_path(state: Path, log: list[str], telling: str) -> None:
+    processes.log_path(state, "broken").parent.mkdir()
+    processes.log_path(state, "broken").write_text("\n".join(log))
+
+    said = processes.last_words(state, "broken")
+
+    assert telling in said
+    assert said.endswith(f"(log: {state}/logs/broken.log)")
+    assert len(said.splitlines()) == 1
+
+
 def test_missing_program_is_an_error_that_names_it(state: Path) -> None:
     with pytest.raises(processes.ProcessFailed, match="/bin/no-such-program"):
         processes.start(state, "missing", ["/bin/no-such-program"])
@@ -164,8 +188,8 @@ def test_program_inherits_neither_proxies_nor_other_variables(state: Path, monke
 
     processes.start(state, "shower", [sys.executable, "-c", show], environment={"GIVEN": "1"})
 
-    processes.wait_until_ready(state, "shower", lambda: "'GIVEN'" in processes.log_tail(state, "shower"))
-    assert "HTTPS_PROXY" not in processes.log_tail(state, "shower")
+    processes.wait_until_ready(state, "shower", lambda: "'GIVEN'" in processes.log_path(state, "shower").read_text())
+    assert "HTTPS_PROXY" not in processes.log_path(state, "shower").read_text()
 
 
 def test_processes_are_listed_in_starting_order_and_all_stopped(state: Path) -> None:

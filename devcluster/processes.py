@@ -24,7 +24,7 @@ KILL_SECONDS = 30.0
 POLL_SECONDS = 0.05
 LOG_TAIL_BYTES = 32_768
 LINE_CHARACTERS = 600
-# What programs write before they end, the most telling first: a full disk, Go's panic and fatal entries of etcd's and klog's logs, any error.
+# What programs write before they end, the most telling first: a full disk, Go's panic and the fatal entries of etcd and klog, any error.
 TELLING = (
     re.compile("no space left on device"),
     re.compile(r'^panic: |"level":"(panic|fatal)"|^F\d{4} '),

@@ -180,6 +180,22 @@ async def test_a_file_that_goes_or_empties_keeps_the_old_key_and_says_missing(be
     assert bench.used == ["good"]
 
 
+@pytest.mark.parametrize(("content", "state"), [("", CredentialsState.MISSING), ("ma formed", CredentialsState.REJECTED)])
+@pytest.mark.parametrize("judgement", [Outcome.ACCEPTED, Outcome.KEY_REFUSED])
+async def test_a_later_check_of_the_old_key_does_not_hide_what_is_wrong_with_the_file(
+    bench: Bench, content: str, state: CredentialsState, judgement: Outcome
+) -> None:
+    bench.verdicts["old"] = judgement
+    await bench.write("old")
+    await bench.write(content)
+
+    await bench.step(after=3600)
+
+    assert bench.checked == ["old", "old"]
+    assert bench.readiness.credentials is state
+    assert bench.readiness.ready == (judgement is Outcome.ACCEPTED)
+
+
 async def test_the_old_key_put_back_is_taken_for_what_it_was(bench: Bench) -> None:
     await bench.write("good")
     bench.path.unlink()

@@ -159,6 +159,7 @@ class Credentials:
         self._intervals = intervals
         self._key: str | None = None
         self._candidate: str | None = None
+        self._fault: CredentialsState | None = None
         self._next_check = 0.0
         self._last: tuple[str, Outcome] | None = None
         self.changed_at: str | None = None
@@ -190,13 +191,14 @@ class Credentials:
         try:
             key = parse_key(content)
         except ValueError as error:
-            self._candidate, self._readiness.credentials = None, CredentialsState.REJECTED
+            self._fall_back(CredentialsState.REJECTED)
             log.error("api key is malformed", reason=str(error))
             return
         if key is None:
-            self._candidate, self._readiness.credentials = None, CredentialsState.MISSING
+            self._fall_back(CredentialsState.MISSING)
             log.warning("api key is missing", keeps_old_key=self._key is not None)
             return
+        self._fault = None
         self._next_check = self._clock()
         if self._readiness.accepted:
             same = key == self._key
@@ -205,6 +207,11 @@ class Credentials:
         else:
             self._swap(key)
             self._readiness.key_taken()
+
+    def _fall_back(self, fault: CredentialsState) -> None:
+        """Keep the key in use, if there is one, and say what is wrong with its source until that is mended."""
+        self._candidate = None
+        self._fault = self._readiness.credentials = fault
 
     def _swap(self, key: str) -> None:
         self._key, self._candidate = key, None
@@ -228,3 +235,5 @@ class Credentials:
             self._readiness.judged(verdict)
         elif verdict.outcome is not Outcome.UNJUDGEABLE:
             self._readiness.credentials = CredentialsState.REJECTED
+        if self._fault is not None:
+            self._readiness.credentials = self._fault

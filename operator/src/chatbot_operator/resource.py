@@ -35,7 +35,7 @@ _CPU_PATTERN = r"^([0-9]{1,6}m?|[0-9]{1,6}\.[0-9]{1,3})$"
 _MEMORY_PATTERN = r"^[0-9]{1,15}(\.[0-9]{1,3})?([kMGT]|[KMGT]i)?$"
 _DNS_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 _PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-_IMAGE_PART = "[a-z0-9]([-a-z0-9._]*[a-z0-9])?"
+_IMAGE_PART = "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _IMAGE_TAG = "[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
 _OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _DATA_KEY_PATTERN = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"
@@ -48,7 +48,10 @@ def duration_milliseconds(duration: str) -> int:
 
 
 def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """Return the schema extension that holds CEL rules, given as (rule, message)."""
+    """Return the schema extension that holds CEL rules, given as (rule, message).
+
+    Rules run on values that a pattern refuses too: one that breaks on them needs a guard, or it adds an error of CEL's own.
+    """
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
@@ -60,7 +63,7 @@ def _quantity(pattern: str, *, maximum: int) -> WithJsonSchema:
             "pattern": pattern,
             "maximum": maximum,
             "maxLength": 20,
-            **rules(("quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero")),
+            **rules(("!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero")),
         }
     )
 
@@ -164,7 +167,10 @@ class DrainSpec(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                f"duration(self.delay) + duration(self.timeout) <= duration('{MAX_DRAIN}')",
+                (
+                    f"![self.delay, self.timeout].all(part, part.matches(r'{DURATION_PATTERN}'))"
+                    f" || duration(self.delay) + duration(self.timeout) <= duration('{MAX_DRAIN}')"
+                ),
                 f"delay and timeout must not exceed {MAX_DRAIN} together",
             ),
         )
@@ -231,7 +237,10 @@ class ResourcesSpec(Model):
         json_schema_extra=rules(
             *(
                 (
-                    f"quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0",
+                    (
+                        f"![self.requests.{name}, self.limits.{name}].all(part, isQuantity(string(part)))"
+                        f" || quantity(string(self.requests.{name})).compareTo(quantity(string(self.limits.{name}))) <= 0"
+                    ),
                     f"requests.{name} must not exceed limits.{name}; what is not written has its default (see kubectl explain)",
                 )
                 for name in ("cpu", "memory")

@@ -5,6 +5,7 @@
 
 import contextlib
 import json
+import os
 import re
 import select
 import subprocess
@@ -16,7 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# Examples of each property: hypothesis' own number, the same ones in CI; a hundred times as many by `make soak`. Shared machines have no deadlines.
+hypothesis.settings.register_profile("quick", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "quick")
 
 COMMAND = Path(sys.executable).with_name("anthropic-simulator")
 START_SECONDS = 20.0

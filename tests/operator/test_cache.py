@@ -182,4 +182,4 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheMachine = CacheMachine.TestCase
-TestCacheMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestCacheMachine.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=40)

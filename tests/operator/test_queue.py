@@ -241,4 +241,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+TestQueueMachine.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=40)

@@ -20,7 +20,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-# Examples of each property: hypothesis' own number, the same ones in CI; a hundred times as many by `make soak`. Shared machines have no deadlines.
+# Examples of each property: hypothesis' own number (in CI always the same ones), or a hundred times as many by `make soak`.
+# No deadlines: the machine may be shared.
 hypothesis.settings.register_profile("quick", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "quick")

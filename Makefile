@@ -11,7 +11,7 @@ BIN := .venv/bin
 STEP := scripts/step.sh
 READY := .venv/ready
 DISTRIBUTIONS := operator service simulator
-LOCKED := $(wildcard requirements/*.txt) $(DISTRIBUTIONS:%=%/pyproject.toml) pyproject.toml
+LOCKED := requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 QUICK := not programs and not api and not cluster and not images and not faults and not soak
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean

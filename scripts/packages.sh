@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh [images] [devcluster | cluster]: makes sure that the programs behind them are there, whoever packaged them.
+# packages.sh [venv] [images] [devcluster | cluster]: makes sure that the programs behind them are there, whoever packaged them.
 # As root it installs the Debian packages of those that are missing; otherwise one line says what to install.
 set -euo pipefail
 # What is looked for, and the Debian package that has it.
@@ -17,6 +17,7 @@ devcluster=(
     iptables:iptables
     runc:runc
 )
+venv=(ensurepip:python3-venv) # no program: asked for where Python was found to lack it
 PATH=$PATH:/usr/sbin:/sbin # which those who are not root lack
 
 # Purpose `cluster`: the devcluster's, unless KUBECONFIG or CONTEXT names another cluster, which brings its own.
@@ -26,6 +27,7 @@ docker_suffices() { ((EUID)) && timeout 20 docker info &>/dev/null; } # root als
 wanted=()
 for purpose in "$@"; do
     case $purpose in
+    venv) wanted+=("${venv[@]}") ;;
     images) docker_suffices || wanted+=("${images[@]}") ;;
     cluster) existing_cluster || wanted+=("${devcluster[@]}") ;;
     devcluster) wanted+=("${devcluster[@]}") ;;

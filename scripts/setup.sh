@@ -13,6 +13,7 @@ command -v "$python" >/dev/null || die "$python not found: install Python 3.11 o
     die "$("$python" --version) is too old: Python 3.11 or newer is needed (make PYTHON=python3.13 names another)"
 
 if [[ ! -x .venv/bin/python ]]; then
+    "$python" -c 'import ensurepip' 2>/dev/null || scripts/packages.sh venv
     rm -rf .venv
     "$python" -m venv .venv || {
         rm -rf .venv
@@ -25,6 +26,8 @@ if [[ "$(.venv/bin/uv --version 2>/dev/null)" != "uv $uv_version"* ]]; then
         die "uv $uv_version could not be installed: the Python package index must be reachable"
 fi
 export VIRTUAL_ENV="$PWD/.venv"
-.venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements/dev.txt ||
+.venv/bin/uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements/dev.txt ||
     die "the locked packages could not be installed: the Python package index must be reachable"
-.venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable operator --editable service --editable simulator
+# Removes what is not locked, and never the distributions: commands that run from here meanwhile keep working.
+printf -- '--editable ./%s\n' operator service simulator |
+    .venv/bin/uv pip sync --quiet --compile-bytecode --no-build-isolation requirements/dev.txt -

@@ -50,6 +50,19 @@ def test_setup_without_a_package_index_says_so(tmp_path: Path) -> None:
     assert "the Python package index must be reachable" in result.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root installs packages")
+def test_setup_as_root_installs_the_venv_module_that_python_lacks(tmp_path: Path) -> None:
+    for name in ("scripts", "requirements"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    executable(tmp_path, "python", f'case "$2" in *ensurepip*) test -e {tmp_path}/asked;; venv) exit 1;; esac')
+    executable(tmp_path, "apt-get", f'echo "$@" >>{tmp_path}/asked')
+
+    result = run("scripts/setup.sh", str(tmp_path / "python"), cwd=tmp_path, path=f"{tmp_path}:{os.environ['PATH']}")
+
+    assert (tmp_path / "asked").read_text().splitlines()[-1].endswith(" python3-venv")
+    assert "no venv module" in result.stderr  # this one has none in the end, and says so
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_missing_programs_without_root_are_one_line_to_run() -> None:
     bash = shutil.which("bash") or "bash"

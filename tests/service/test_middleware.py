@@ -34,7 +34,7 @@ def test_any_other_is_replaced_by_a_uuid(given: str) -> None:
 
 
 def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
-    for method, path, status in (("GET", "/nothing", 404), ("GET", "/api/chat", 405)):
+    for method, path, status in (("GET", "/nothing", 404), ("GET", "/health/", 404), ("GET", "/api/chat", 405)):
         reply = service.request(method, path, headers={"x-request-id": "id-7"})
 
         assert (reply.status, reply.headers["x-correlation-id"], reply.json["correlation_id"]) == (status, "id-7", "id-7")

@@ -17,7 +17,7 @@ from chatbot_service.runtime import Runtime
 
 def create_app(runtime: Runtime) -> Starlette:
     """Return what clients talk to."""
-    return Starlette(
+    return _application(
         routes=[
             Route("/api/chat", Chat(runtime), methods=["POST"]),
             *_health_routes(runtime),
@@ -28,14 +28,13 @@ def create_app(runtime: Runtime) -> Starlette:
             Middleware(Counts, runtime=runtime),
             Middleware(ErrorBoundary),
         ],
-        exception_handlers={HTTPException: _router_problem},
     )
 
 
 def create_admin_app(runtime: Runtime) -> Starlette:
     """Return what Prometheus, the operator and kubelet talk to."""
     admin = Admin(runtime)
-    return Starlette(
+    return _application(
         routes=[
             Route("/report", admin.report),
             *([Route("/metrics", admin.metrics)] if runtime.settings.metrics_enabled else []),
@@ -46,8 +45,13 @@ def create_admin_app(runtime: Runtime) -> Starlette:
             Middleware(AccessLog, level="debug"),
             Middleware(ErrorBoundary),
         ],
-        exception_handlers={HTTPException: _router_problem},
     )
+
+
+def _application(*, routes: list[Route], middleware: list[Middleware]) -> Starlette:
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _router_problem})
+    app.router.redirect_slashes = False  # a redirect would name whatever host the client claims to have asked
+    return app
 
 
 def _health_routes(runtime: Runtime) -> list[Route]:

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -47,7 +46,7 @@ def test_unknown_host_is_one_line_and_exit_code_1() -> None:
     result = run("--host", "no such host", "--port", "0")
 
     assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr == "anthropic-simulator: cannot listen on no such host:0: Name or service not known\n"
 
 
 @pytest.mark.parametrize(
@@ -72,11 +71,9 @@ def test_signal_ends_it_with_code_0_at_once_even_with_open_streams(sent: signal.
         httpx2.stream("POST", f"{simulator.url}/v1/messages", json=STREAM, headers=HEADERS, trust_env=False, verify=False) as answer,
     ):
         assert next(answer.iter_lines()) == "event: message_start"
-        begin = time.monotonic()
         simulator.process.send_signal(sent)
 
         assert simulator.process.wait(timeout=5) == 0
-        assert time.monotonic() - begin < 3.0
 
 
 def test_it_says_nothing_but_its_start_line(tmp_path: Path) -> None:

@@ -36,14 +36,16 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
-    """Return a listening socket, for both families when `host` is empty or `::`; raises StartupFailed that names the port."""
+    """Return a listening socket, for both families when `host` is empty or `::`; raises StartupFailed that names what is wrong."""
     both = host in ("", "::") and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise StartupFailed(f"cannot listen on port {port} ({variable}): {reason}") from error
+    except OSError as error:
+        # A resolver's errors are negative, and Python appends to every message what was attempted.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
+        place = f"{host} port {port}" if host else f"port {port}"
+        raise StartupFailed(f"cannot listen on {place} ({variable}): {reason}") from error
 
 
 def scrub_environment(environ: MutableMapping[str, str]) -> None:

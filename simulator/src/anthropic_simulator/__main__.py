@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listener = listen(options.host, options.port)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
         print(f"anthropic-simulator: cannot listen on {options.host}:{options.port}: {reason}", file=sys.stderr)  # noqa: T201 (the one line)
         return 1
     with listener:

@@ -9,10 +9,9 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from devcluster.archive import ArchiveInvalid
 from devcluster.cluster import require_root
 from devcluster.errors import DevclusterError
-from devcluster.target import Target, TargetUnusable, choose
+from devcluster.target import Target, choose
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -198,7 +197,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         VERBS[arguments[0]](Console())
-    except (Failed, TargetUnusable, DevclusterError, ArchiveInvalid) as error:
+    except (Failed, DevclusterError, OSError) as error:  # OSError: a full disk, a folder that cannot be written
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from scripts import demo
 from scripts.demo import main
 
 
@@ -30,6 +32,16 @@ def test_kubeconfig_without_a_context_is_named(tmp_path: Path, monkeypatch: pyte
 
     assert main(["up"]) == 1
     assert "nothing" in capsys.readouterr().err
+
+
+def test_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def write_to_a_full_disk(console: Console) -> None:
+        Path("/dev/full").write_text("x")
+
+    monkeypatch.setitem(demo.VERBS, "up", write_to_a_full_disk)
+
+    assert main(["up"]) == 1
+    assert capsys.readouterr().err == "demo: [Errno 28] No space left on device\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["sideways"], ["up", "down"]])

@@ -21,9 +21,10 @@ import hypothesis
 import pytest
 
 # Examples of each property: hypothesis' own number (in CI always the same ones), or a hundred times as many by `make soak`.
-# No deadlines: the machine may be shared.
-hypothesis.settings.register_profile("quick", deadline=None, derandomize="CI" in os.environ)
-hypothesis.settings.register_profile("soak", deadline=None, max_examples=10_000)
+# Nothing depends on how fast the machine is, for it may be shared.
+patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("quick", patient, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("soak", patient, max_examples=10_000)
 hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "quick")
 
 COMMAND = Path(sys.executable).with_name("anthropic-simulator")

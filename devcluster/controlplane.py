@@ -18,9 +18,9 @@ from pathlib import Path
 from devcluster import binaries, processes
 from devcluster.certificates import Authority, KeyPair, write_private
 from devcluster.errors import DevclusterError
+from devcluster.network import SERVICE_CIDR
 from devcluster.ports import reserved_port
 
-SERVICE_CIDR = "10.96.0.0/16"
 API_SERVER_ADDRESS = "10.96.0.1"  # what pods see: the first address of the Services' range
 ISSUER = "https://kubernetes.default.svc"
 ADMIN = "devcluster-admin"

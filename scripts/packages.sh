@@ -54,7 +54,7 @@ export DEBIAN_FRONTEND=noninteractive
 # --no-remove: another vendor's packages, such as Docker's containerd.io, never make room for Debian's.
 if ! { apt-get update && apt-get install --yes --no-remove --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
     tail -n 3 "$log" >&2
-    echo "packages: apt-get could not install ${missing[*]}: Debian's package mirror must be reachable" >&2
+    echo "packages: apt-get could not install ${missing[*]}, see above: Debian's mirror must be reachable, and no other package be in the way" >&2
     exit 1
 fi
 echo "    Debian packages: done in $((SECONDS - start)) s"

@@ -155,6 +155,38 @@ def test_child_that_is_no_longer_desired_is_pruned(team: Namespace, bot: str) ->
     wait_until(lambda: team.kubectl("get", "configmap", "--output=name"), lambda listed: bot not in listed)
 
 
+def test_child_that_is_being_deleted_is_left_alone_until_it_is_gone(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=0)
+    team.wait_for_status(bot)
+    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"metadata":{"finalizers":["example.com/hold"]}}')
+    team.kubectl("delete", "service", bot, "--wait=false")
+
+    team.apply(bot, replicas=0, service={"port": 8081})
+    team.wait_for_status(bot)
+    going = team.get("service", bot)
+    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+    assert going is not None
+    assert "deletionTimestamp" in going["metadata"]
+    assert going["spec"]["ports"][0]["port"] == 80
+    wait_until(lambda: team.get("service", bot), lambda service: service and service["spec"]["ports"][0]["port"] == 8081)
+
+
+def test_child_that_lost_its_owner_is_a_conflict_and_nothing_is_pruned_until_it_is_offered(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=0, systemPrompt="Be brief.")
+    team.wait_for_status(bot)
+
+    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"metadata":{"ownerReferences":null}}')
+    wait_until(lambda: team.condition(bot, "Stalled"), lambda stalled: stalled and stalled["reason"] == "Conflict")
+    team.apply(bot, replicas=0)
+    team.wait_for_status(bot)
+
+    assert team.get("configmap", f"{bot}-prompt") is not None
+    team.kubectl("label", "service", bot, "chatbot.dev/adopt=true")
+    wait_until(lambda: team.condition(bot, "Stalled"), lambda stalled: stalled is None, seconds=5)
+    wait_until(lambda: team.get("configmap", f"{bot}-prompt"), lambda prompt: prompt is None)
+
+
 @pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "chatbot-operator"}], ids=["unlabelled", "with our label"])
 def test_foreign_object_is_a_conflict_and_stays_untouched(team: Namespace, bot: str, labels: dict[str, str]) -> None:
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": bot, "labels": labels}, "spec": {"ports": [{"port": 1234}]}}

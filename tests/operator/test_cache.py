@@ -118,6 +118,7 @@ def test_marks_of_deletions_are_bounded(cache: Cache) -> None:
         (manifest("bot", kind=KIND), ResourceKey("team", "bot")),
         (manifest("bot-system-prompt", owner="one"), ResourceKey("team", "bot")),
         (manifest("bot-x7k", kind="EndpointSlice", labels={"app.kubernetes.io/instance": "bot"}), ResourceKey("team", "bot")),
+        (manifest("ownerless", labels={"app.kubernetes.io/instance": "bot"}), ResourceKey("team", "bot")),
         (manifest("foreign"), None),
     ],
 )

@@ -271,6 +271,13 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
         ("Stalled", "ProgressDeadlineExceeded"),
         "exceeded quota: pods.",
     ),
+    "a crash and a quota": (
+        Observed(deployment=_deployment(ready=1, conditions=[QUOTA]), pods=(_pod("a", **CRASH),)),
+        _fleet(),
+        "Progressing",
+        ("Reconciling", "CrashLoop"),
+        "PORT: is no number.",
+    ),
     "too long for no known reason": (
         Observed(deployment=_deployment(ready=1, conditions=[DEADLINE])),
         _fleet(),

@@ -35,16 +35,18 @@ class ResourceKey(NamedTuple):
 
 
 def resource_key(manifest: Manifest) -> ResourceKey | None:
-    """Return the resource that `manifest` is or belongs to; an EndpointSlice belongs to a Service, whose labels it carries."""
+    """Return the resource that `manifest` is or belongs to.
+
+    What it does not own says so by a label: EndpointSlices, which carry those of their Service, and children that lost their owner.
+    """
     metadata = manifest["metadata"]
     if manifest["kind"] == KIND:
         return ResourceKey(metadata["namespace"], metadata["name"])
     owner = controller_of(manifest)
     if owner and owner["kind"] == KIND:
         return ResourceKey(metadata["namespace"], owner["name"])
-    if manifest["kind"] == "EndpointSlice" and (name := metadata.get("labels", {}).get(INSTANCE_LABEL)):
-        return ResourceKey(metadata["namespace"], name)
-    return None
+    name = metadata.get("labels", {}).get(INSTANCE_LABEL)
+    return ResourceKey(metadata["namespace"], name) if name else None
 
 
 def controller_of(manifest: Manifest) -> Manifest | None:

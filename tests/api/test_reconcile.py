@@ -219,6 +219,21 @@ def test_refusal_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespac
     assert team.get("deployment", bot) is not None
 
 
+def test_refusal_of_pods_by_pod_security_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
+    team.plane.kubectl("label", "namespace", team.name, "pod-security.kubernetes.io/enforce=restricted", "--overwrite")
+    team.apply(bot, replicas=1)
+    wait_until(lambda: team.kubectl("get", "pods", "--output=name"), lambda pods: f"pod/{bot}-" in pods)
+    sidecar = {"spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": "sidecar:1"}]}}}}
+
+    team.kubectl("patch", "deployment", bot, f"--patch={json.dumps(sidecar)}")
+
+    refused = wait_until(lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused")
+    team.plane.kubectl("label", "namespace", team.name, "pod-security.kubernetes.io/enforce-")
+    assert refused is not None
+    assert 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "sidecar"' in refused["message"]
+    assert refused["message"].endswith(f"Raise the quota or correct the policy of namespace {team.name}.")
+
+
 def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Namespace, bot: str) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": bot, "labels": {"chatbot.dev/adopt": "true"}}}
     team.kubectl("create", "--filename=-", input=json.dumps(account))

@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 import resource
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, START_SECONDS, clean_environment, start_service
+from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
 
 from chatbot_service.errors import StartupFailed
 from chatbot_service.server import bind, scrub_environment
@@ -64,6 +65,12 @@ def test_it_is_live_before_the_sdk_is_loaded() -> None:
 
         assert live.status == 200
         assert service.log("api key is missing") == []
+
+
+def test_a_healthy_start_warns_of_nothing(service: Service) -> None:
+    started = itertools.takewhile(lambda line: line["message"] != "service ready", service.log_lines())
+
+    assert [line for line in started if line["level"] not in ("debug", "info")] == []
 
 
 def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) -> None:

@@ -7,6 +7,7 @@ process, so uvicorn's own handling of them is off.
 import asyncio
 import contextlib
 import importlib
+import logging
 import math
 import os
 import signal
@@ -164,7 +165,7 @@ class Process:
                 log.info("service ready", credentials=readiness.credentials.value)
                 self._announce_once()
             elif reason not in (None, last):
-                log.warning("service not ready", reason=reason)
+                log.log(logging.INFO if readiness.unverified else logging.WARNING, "service not ready", reason=reason)
             last = reason
             due = time.monotonic() + WATCH_SECONDS
             await asyncio.sleep(WATCH_SECONDS)

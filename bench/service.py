@@ -50,17 +50,23 @@ class Process:
         assert self._popen.stdout is not None  # noqa: S101  it was asked for
         return self._popen.stdout.readline()
 
+    def has_ended(self) -> bool:
+        """Say whether it ended by itself."""
+        return self._popen.poll() is not None
+
     def end(self) -> None:
         """Ask it to go and wait until it has."""
         self._popen.terminate()
         self._popen.communicate(timeout=30)
 
 
-async def _until_answered(client: aiohttp.ClientSession, url: str) -> None:
+async def _until_answered(client: aiohttp.ClientSession, url: str, *, by: Process) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
-        with contextlib.suppress(aiohttp.ClientError):
-            async with client.get(url) as response:
+        if by.has_ended():
+            sys.exit(f"bench: the service ended: {by.first_line().strip()}")
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with client.get(url, timeout=aiohttp.ClientTimeout(total=1)) as response:
                 if response.ok:
                     return
         await asyncio.sleep(0.01)
@@ -106,9 +112,9 @@ async def _running(
         service = Process("chatbot-service", environment=environment)
         try:
             url = f"http://127.0.0.1:{port}"
-            await _until_answered(client, f"{url}/health/live")
+            await _until_answered(client, f"{url}/health/live", by=service)
             figures["CPU to live (ms)"] = service.cpu_milliseconds()
-            await _until_answered(client, f"{url}/health/ready")
+            await _until_answered(client, f"{url}/health/ready", by=service)
             figures["CPU to ready (ms)"] = service.cpu_milliseconds()
             figures["memory when ready (MiB)"] = service.memory_mebibytes()
             yield service, url, upstream

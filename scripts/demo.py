@@ -9,12 +9,13 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from devcluster.cluster import require_root
-from devcluster.errors import DevclusterError
-from devcluster.target import Target, choose
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
+from devcluster.cluster import require_root
+from devcluster.errors import DevclusterError
+from devcluster.target import Target, choose
 from scripts import installation
 from scripts.chat import stream_answer
 from scripts.commands import API_KEY_VARIABLE, Failed, Tools, run

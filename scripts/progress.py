@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
 from scripts.commands import ROOT, Failed, environment, last_line
 
 HEARTBEAT_SECONDS = 30.0

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane, KubectlFailed
 

@@ -4,12 +4,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from devcluster.controlplane import ControlPlane
 
 from chatbot_operator import cluster as cluster_module
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.resource import Manifest
+from devcluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.api
 

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.resources import manifest_of
 

@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from devcluster.controlplane import ControlPlane
-from tests.resources import SETTINGS, manifest_of
 
 from chatbot_operator.desired import desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.names import FIELD_MANAGER
 from chatbot_operator.resource import ChatbotDeployment
+from devcluster.controlplane import ControlPlane
+from tests.resources import SETTINGS, manifest_of
 
 pytestmark = pytest.mark.api
 

@@ -3,7 +3,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from devcluster.controlplane import ControlPlane
 
 from chatbot_operator import informer as informer_module
 from chatbot_operator import names
@@ -11,6 +10,7 @@ from chatbot_operator.cache import Cache
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.informer import Informer
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
+from devcluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.api
 

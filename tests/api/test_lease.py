@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import grant, start_operator, wait_until
 
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.lease import Elector
+from devcluster.controlplane import ControlPlane
+from tests.api.operator_process import grant, start_operator, wait_until
 
 pytestmark = pytest.mark.api
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
 
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.cluster import Cluster, load_configuration
@@ -18,6 +16,8 @@ from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import API_VERSION, KIND
 from chatbot_operator.settings import Settings
+from devcluster.controlplane import ControlPlane
+from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
 
 pytestmark = pytest.mark.api
 

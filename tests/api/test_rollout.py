@@ -4,10 +4,10 @@ import json
 import shlex
 
 import pytest
-from devcluster.controlplane import ControlPlane
-from tests.resources import resource_of
 
 from chatbot_operator.rollout import create_secret_hint, replace_secret_hint
+from devcluster.controlplane import ControlPlane
+from tests.resources import resource_of
 
 pytestmark = pytest.mark.api
 

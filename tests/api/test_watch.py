@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from devcluster.binaries import binary
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster import cluster, processes
 from devcluster.controlplane import ControlPlane
 from devcluster.node import KUBELET

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder

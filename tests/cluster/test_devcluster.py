@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from devcluster import cgroups, cluster, network, node, processes, runtime
 from devcluster.archive import read_images, write_archive
 from devcluster.controlplane import ControlPlane, KubectlFailed

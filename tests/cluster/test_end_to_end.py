@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import pytest
 import yaml
+
 from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder

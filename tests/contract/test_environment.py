@@ -4,12 +4,12 @@ import math
 from typing import Any
 
 from hypothesis import given
-from tests.resources import SETTINGS, resource_of, resources
 
 from chatbot_operator.desired import desired_state
 from chatbot_operator.desired.environment import build_environment
 from chatbot_operator.resource import ChatbotDeployment, duration_milliseconds
 from chatbot_service.settings import Settings as ServiceSettings
+from tests.resources import SETTINGS, resource_of, resources
 
 # Set by Kubernetes in each pod; the operator only says where they come from.
 FROM_THE_POD = {"POD_UID", "POD_TEMPLATE_HASH"}

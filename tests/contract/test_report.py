@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from tests.resources import resource_of
 
 from chatbot_operator.desired.environment import build_environment
 from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport
@@ -13,6 +12,7 @@ from chatbot_service.readiness import Outcome, Readiness, Verdict
 from chatbot_service.report import build_report
 from chatbot_service.settings import Settings as ServiceSettings
 from chatbot_service.traffic import Traffic
+from tests.resources import resource_of
 
 
 def _clock() -> float:

@@ -5,6 +5,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from devcluster.archive import ArchiveInvalid, read_images, write_archive
 
 REFERENCE = "devcluster.local/program:1"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from devcluster import binaries, versions
 from devcluster.binaries import BINARIES, TOOLS, at_least, binary, build, explain_failure
 from devcluster.errors import BinaryMissing

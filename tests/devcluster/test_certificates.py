@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cryptography import x509
+
 from devcluster import certificates
 from devcluster.certificates import Authority, KeyPair, read_certificate
 

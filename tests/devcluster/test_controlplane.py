@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from devcluster import processes
 from devcluster.__main__ import main
 from devcluster.controlplane import ControlPlane, KubectlFailed, control_plane

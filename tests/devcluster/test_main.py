@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from devcluster import cluster, target
 from devcluster.__main__ import main
 from devcluster.errors import PortTaken, PrivilegeMissing

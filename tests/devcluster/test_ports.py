@@ -2,6 +2,7 @@ import os
 import socket
 
 import pytest
+
 from devcluster.errors import PortTaken
 from devcluster.ports import holder, require_free, reserved_port
 

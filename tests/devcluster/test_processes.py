@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from devcluster import processes
 
 ROOT = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from devcluster.runtime import full_name, mounts_under, write_configuration
 
 SETTINGS = {"gateway": "192.0.2.1", "port": "53", "ready_port": "8181", "kubeconfig": "kubeconfig", "forward": ""}

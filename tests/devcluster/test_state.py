@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from devcluster.state import cache_folder, lock, state_folder
 
 ROOT = Path(__file__).parents[2]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from devcluster.cluster import control_plane
 from devcluster.state import state_folder
 from devcluster.target import Builder, Target, TargetUnusable, choose, load_commands

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.resources import SETTINGS, resource_of
 
 from chatbot_operator.crd import render
 from chatbot_operator.desired import desired_state
+from tests.resources import SETTINGS, resource_of
 
 FOLDER = Path(__file__).parent / "manifests"
 SPECS: dict[str, dict[str, Any]] = {

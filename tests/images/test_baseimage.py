@@ -1,4 +1,5 @@
 import pytest
+
 from scripts.image.baseimage import choose_mirrors
 from scripts.image.builders import ImagesError
 

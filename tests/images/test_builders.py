@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from scripts.image.builders import Buildah, Docker, ImagesError, find_builder, retag, telling_line
 
 

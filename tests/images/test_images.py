@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from scripts import images
 from tests.conftest import Simulator
 from tests.images.conftest import PYTHON, Image

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from scripts import images
 from scripts.image.builders import Builder, ImagesError
 

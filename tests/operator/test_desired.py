@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources import SETTINGS, UID, resource_of, resources
 
 from chatbot_operator import names
 from chatbot_operator.desired import CHILD_KINDS, desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.resource import ChatbotDeployment
+from tests.resources import SETTINGS, UID, resource_of, resources
 
 replica_counts = st.integers(0, 1000)
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources import SETTINGS, resource_of
 
 from chatbot_operator.desired import desired_state
 from chatbot_operator.drift import canonical_quantity, differences
 from chatbot_operator.names import INTENT_ANNOTATION
+from tests.resources import SETTINGS, resource_of
 
 SPEC = {"systemPrompt": "Be brief.", "resources": {"limits": {"cpu": "1000m"}}}
 CHILDREN = {child["kind"]: child for child in desired_state(resource_of(SPEC), SETTINGS, 3)}

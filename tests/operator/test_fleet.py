@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources import report_of
 
 from chatbot_operator.errors import ReportInvalid
 from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport, merge, worst_credentials
 from chatbot_operator.resource import BreakerState, CredentialsState
+from tests.resources import report_of
 
 BODY = {
     "version": 1,

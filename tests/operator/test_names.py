@@ -1,9 +1,9 @@
 import re
 
 from hypothesis import given
-from tests.resources import names_of_resources
 
 from chatbot_operator import names
+from tests.resources import names_of_resources
 
 CHILD_NAMES = (
     names.deployment,

@@ -1,8 +1,8 @@
 import pytest
-from tests.resources import manifest_of, resource_of
 
 from chatbot_operator.errors import SpecInvalid
 from chatbot_operator.resource import ChatbotDeployment, DrainSpec, duration_milliseconds
+from tests.resources import manifest_of, resource_of
 
 
 def test_empty_spec_has_every_default() -> None:

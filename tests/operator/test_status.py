@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.resources import SETTINGS, manifest_of, report_of, resource_of
 
 from chatbot_operator.fleet import FleetHealth, merge
 from chatbot_operator.resource import ChatbotDeployment, ChatbotStatus
 from chatbot_operator.status import Observed, Problem, derive_invalid_status, derive_status, substantially_differs
+from tests.resources import SETTINGS, manifest_of, report_of, resource_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 BEFORE = "2026-11-22T11:00:00Z"

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from devcluster.processes import wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from scripts.chat import stream_answer
 from scripts.commands import Failed
 

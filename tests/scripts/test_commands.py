@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+
 from scripts.commands import API_KEY_VARIABLE, Failed, one_line, run
 
 

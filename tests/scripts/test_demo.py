@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+
 from scripts import demo
 from scripts.demo import main
 

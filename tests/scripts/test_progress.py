@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from rich.console import Console
+
 from scripts.commands import Failed
 from scripts.progress import Progress
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.conftest import Simulator
 
 COMMAND = Path(sys.executable).with_name("chatbot-service")

@@ -10,8 +10,6 @@ from typing import Any, cast
 
 import pytest
 from starlette.types import Message
-from tests.conftest import Simulator
-from tests.service.conftest import Service, start_service
 
 from chatbot_service.conversation import Conversation, Delta, Event, Finished, Started, Usage
 from chatbot_service.credentials import SystemPrompt
@@ -20,6 +18,8 @@ from chatbot_service.exchange import Exchange
 from chatbot_service.routes.chat import Chat
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
+from tests.conftest import Simulator
+from tests.service.conftest import Service, start_service
 
 
 def test_an_answer_is_whole_json(service: Service) -> None:

@@ -2,6 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.service.conftest import COMMAND, clean_environment
 
 pytestmark = pytest.mark.programs

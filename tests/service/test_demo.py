@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 from chatbot_service.demo import COMMAND as SIMULATOR_COMMAND
+from tests.conftest import Simulator
+from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 pytestmark = pytest.mark.programs
 

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import Simulator
 from tests.service.conftest import Reply, Service, start_service
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
-from tests.conftest import Simulator
-from tests.service.conftest import Service
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
 from chatbot_service.middleware import ErrorBoundary, client_ip, correlation_id, final_status
+from tests.conftest import Simulator
+from tests.service.conftest import Service
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 

@@ -1,11 +1,11 @@
 import orjson
-from tests.conftest import Simulator
-from tests.service.conftest import Service
 
 from chatbot_service.credentials import SystemPrompt
 from chatbot_service.report import build_report
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
+from tests.conftest import Simulator
+from tests.service.conftest import Service
 
 
 def test_the_report_has_every_field_of_version_1(service: Service) -> None:

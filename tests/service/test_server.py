@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
 
 from chatbot_service.errors import StartupFailed
 from chatbot_service.server import bind, scrub_environment
+from tests.conftest import Simulator
+from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
 
 pytestmark = pytest.mark.programs
 

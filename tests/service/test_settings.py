@@ -1,10 +1,10 @@
 import subprocess
 
 import pytest
-from tests.service.conftest import COMMAND, clean_environment
 
 from chatbot_service.errors import SettingsInvalid
 from chatbot_service.settings import Settings
+from tests.service.conftest import COMMAND, clean_environment
 
 DOCUMENTED = """
     ANTHROPIC_API_KEY CLAUDE_MODEL ANTHROPIC_MAX_RETRIES ANTHROPIC_INITIAL_BACKOFF ANTHROPIC_MAX_BACKOFF REQUEST_TIMEOUT MAX_REQUEST_SIZE

@@ -7,11 +7,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.conftest import Simulator
-from tests.service.conftest import start_service
 
 from chatbot_service.errors import UpstreamTimeout
 from chatbot_service.telemetry import stack_trace
+from tests.conftest import Simulator
+from tests.service.conftest import start_service
 
 pytestmark = pytest.mark.programs
 

@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from tests.conftest import Simulator
 
 from chatbot_service.conversation import Delta, Event, Finished, Started, Turn
 from chatbot_service.errors import (
@@ -37,6 +36,7 @@ from chatbot_service.errors import (
 from chatbot_service.readiness import Outcome
 from chatbot_service.settings import Settings
 from chatbot_service.upstream import Upstream, problem_of
+from tests.conftest import Simulator
 
 QUESTION = (Turn("user", "How do I scale a deployment?"),)
 

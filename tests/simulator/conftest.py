@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
+
 from tests.conftest import Simulator
 
 

@@ -9,9 +9,9 @@ import anthropic
 import httpx2
 import pytest
 from anthropic import AsyncAnthropic
-from tests.conftest import Simulator
 
 from anthropic_simulator.behaviour import Behaviour, ErrorFault, Faults, parse_duration
+from tests.conftest import Simulator
 
 
 async def read_kinds(client: AsyncAnthropic, arguments: dict[str, Any], *, into: list[str] | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import AsyncAnthropic
+
 from tests.conftest import Simulator
 
 

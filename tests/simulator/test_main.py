@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+
 from tests.conftest import COMMAND, start_simulator
 
 pytestmark = pytest.mark.programs

@@ -6,6 +6,7 @@ import anthropic
 import httpx2
 import pytest
 from anthropic import AsyncAnthropic
+
 from tests.conftest import Simulator
 
 HEADERS = {"x-api-key": "demo", "anthropic-version": "2026-10-21"}

@@ -40,7 +40,7 @@ def _pod_template(resource: ChatbotDeployment, settings: Settings) -> Manifest:
 def _pod_metadata(resource: ChatbotDeployment) -> Manifest:
     metadata: Manifest = {"labels": names.labels(resource.name)}
     if resource.spec.system_prompt is not None:
-        # The service reads its prompt at start only: until it reloads the file by itself, an edited prompt has to roll the pods.
+        # The pods reread the file within kubelet's sync period, but only a rollout lets Ready say that this generation's prompt is in use.
         metadata["annotations"] = {names.PROMPT_HASH_ANNOTATION: hashlib.sha256(resource.spec.system_prompt.encode()).hexdigest()[:32]}
     return metadata
 

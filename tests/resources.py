@@ -74,13 +74,14 @@ def report_of(
     model: str = "Available",
     breaker: str = "closed",
     last_error_type: str | None = None,
+    state: str = "ready",
 ) -> PodReport:
     """Return a pod's report."""
     return PodReport.model_validate(
         {
             "version": 1,
             "pod": {"uid": uid, "templateHash": "h1"},
-            "state": "ready",
+            "state": state,
             "breaker": {"claude-sonnet-5-5": {"state": breaker}},
             "lastErrorType": last_error_type,
             "credentials": {"state": credentials},

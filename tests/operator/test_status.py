@@ -102,6 +102,27 @@ def test_ready_status_is_complete() -> None:
     assert {condition["observedGeneration"] for condition in conditions} == {1}
 
 
+@pytest.mark.parametrize(
+    ("state", "credentials_valid"),
+    [("not_ready", ("True", "Accepted")), ("degraded", ("Unknown", "Unverified"))],
+    ids=["still checking", "could not check"],
+)
+def test_a_pod_that_just_started_says_nothing_of_the_key(state: str, credentials_valid: tuple[str, str]) -> None:
+    fleet = merge([report_of("old"), report_of("new", credentials="Unverified", state=state)], expected=2)
+
+    status = _derive(Observed(deployment=_deployment()), fleet)
+
+    assert _conditions(status)["CredentialsValid"] == credentials_valid
+
+
+def test_the_key_is_unverified_while_no_pod_has_decided() -> None:
+    fleet = merge([report_of("a", credentials="Unverified", state="not_ready")], expected=1)
+
+    status = _derive(Observed(deployment=_deployment()), fleet)
+
+    assert _conditions(status)["CredentialsValid"] == ("Unknown", "Unverified")
+
+
 UNREADY = _deployment(replicas=4, ready=3, updated=1)
 DEADLINE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}

@@ -106,6 +106,12 @@ class PodHealth:
     model: ModelState
     breaker: BreakerState
     last_error_type: str | None
+    serving: bool
+
+    @property
+    def undecided(self) -> bool:
+        """Tell whether it is still checking its key for the first time and takes no traffic until it knows."""
+        return not self.serving and self.credentials is CredentialsState.UNVERIFIED
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ def worst_credentials(pods: Iterable[PodHealth]) -> CredentialsState | None:
     return next((state for state in _CREDENTIALS_WORST_FIRST if state in states), None)
 
 
+_SERVING = frozenset({"ready", "degraded"})
 _CREDENTIALS_WORST_FIRST = (CredentialsState.REJECTED, CredentialsState.MISSING, CredentialsState.UNVERIFIED, CredentialsState.ACCEPTED)
 
 
@@ -157,4 +164,5 @@ def _health(report: PodReport) -> PodHealth:
         model=report.model.state,
         breaker=breaker.state if breaker else BreakerState.CLOSED,
         last_error_type=report.last_error_type,
+        serving=report.state in _SERVING,
     )

@@ -139,8 +139,9 @@ def _degraded(verdict: Verdict, message: str) -> Verdict:
 
 
 def _judges(view: View) -> tuple[PodHealth, ...]:
-    """Return the pods that the key is judged by: those of this generation's pods, of all pods until there are some."""
-    return view.current_health or tuple(view.fleet.pods.values())
+    """Return the pods that the key is judged by: this generation's, all until there are some; undecided ones only if all are."""
+    health = view.current_health or tuple(view.fleet.pods.values())
+    return tuple(pod for pod in health if not pod.undecided) or health
 
 
 def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:

@@ -42,7 +42,9 @@ def test_either_failure_is_a_failure(tree: Path, images: str, binaries: str, cod
 def test_an_interrupt_ends_both_builds(tree: Path, number: signal.Signals) -> None:
     write_python(tree, "echo $$ >>started; exec sleep 1000")
     started = tree / "started"
-    with subprocess.Popen(["bash", "build_all.sh"], cwd=tree, start_new_session=True) as script:
+    # Started in the background of a script, this test run ignores SIGINT, and bash would go on doing so.
+    command = ["env", "--default-signal=INT", "bash", "build_all.sh"]
+    with subprocess.Popen(command, cwd=tree, start_new_session=True) as script:
         wait_until(lambda: started.exists() and started.read_text().count("\n") == 2, what="both builds", timeout_seconds=10)
         os.killpg(script.pid, number)
 

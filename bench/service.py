@@ -28,11 +28,15 @@ UPSTREAM_HEADERS = {"x-api-key": "bench", "anthropic-version": "2026-10-21"}
 
 
 class Process:
-    """A command of ours with its accounting."""
+    """A command of ours with its accounting; of this shell's environment it sees nothing that could change its figures."""
 
     def __init__(self, name: str, *arguments: str, environment: dict[str, str]) -> None:
         self._popen = subprocess.Popen(  # noqa: S603
-            [COMMANDS / name, *arguments], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [COMMANDS / name, *arguments],
+            env={"PATH": os.environ["PATH"]} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
     def cpu_milliseconds(self) -> float:

@@ -1,6 +1,7 @@
 """`up`: from nothing to an answer streamed from a chat pod. `down`: removes all of it. Both can be run again at any time."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -208,4 +209,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a script the first would be ignored
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))

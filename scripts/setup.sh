@@ -22,7 +22,8 @@ if [[ ! -x .venv/bin/python ]]; then
 fi
 uv_version=$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements/dev.txt)
 if [[ "$(.venv/bin/uv --version 2>/dev/null)" != "uv $uv_version"* ]]; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version" ||
+    awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements/dev.txt >.venv/uv.txt # with its hashes
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt ||
         die "uv $uv_version could not be installed: the Python package index must be reachable"
 fi
 export VIRTUAL_ENV="$PWD/.venv"

@@ -9,6 +9,7 @@ images=(
     /etc/ssl/certs/ca-certificates.crt:ca-certificates
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 )
+tests=(curl:curl openssl:openssl)
 devcluster=(
     /usr/lib/cni/bridge:containernetworking-plugins
     conntrack:conntrack
@@ -31,6 +32,7 @@ for purpose in "$@"; do
     images) docker_suffices || wanted+=("${images[@]}") ;;
     cluster) existing_cluster || wanted+=("${devcluster[@]}") ;;
     devcluster) wanted+=("${devcluster[@]}") ;;
+    tests) wanted+=("${tests[@]}") ;;
     *) echo "packages: unknown purpose $purpose" >&2 && exit 2 ;;
     esac
 done

@@ -10,9 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(*argv: str, path: str | None = None, user: int | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+PACKAGES = (ROOT / "scripts" / "packages.sh").read_text()
+"""For `bash -s`: another user may not be let into this checkout."""
+
+
+def run(
+    *argv: str, path: str | None = None, user: int | None = None, cwd: Path = ROOT, script: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command; `script` is its standard input."""
     environment = os.environ | ({"PATH": path} if path else {})
-    return subprocess.run(argv, cwd=cwd, env=environment, user=user, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, cwd=cwd, env=environment, user=user, input=script, capture_output=True, text=True, timeout=60, check=False)
 
 
 def executable(folder: Path, name: str, script: str) -> None:
@@ -67,7 +74,7 @@ def test_setup_as_root_installs_the_venv_module_that_python_lacks(tmp_path: Path
 def test_missing_programs_without_root_are_one_line_to_run() -> None:
     bash = shutil.which("bash") or "bash"
 
-    result = run(bash, "scripts/packages.sh", "images", "devcluster", path="/nowhere", user=65534)
+    result = run(bash, "-s", "images", "devcluster", path="/nowhere", user=65534, script=PACKAGES)
 
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
@@ -99,7 +106,7 @@ def test_a_cluster_that_is_there_needs_no_node_programs(kubeconfig: str, code: i
     monkeypatch.setenv("KUBECONFIG", kubeconfig)
     monkeypatch.delenv("CONTEXT", raising=False)
 
-    result = run(shutil.which("bash") or "bash", "scripts/packages.sh", "cluster", path="/nowhere", user=65534)
+    result = run(shutil.which("bash") or "bash", "-s", "cluster", path="/nowhere", user=65534, script=PACKAGES)
 
     assert result.returncode == code
 

@@ -1,11 +1,12 @@
 """A real API server for a whole test session, a namespace for each test. Tests that use them carry the marker `api`."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from chatbot_operator.cluster import Cluster, load_configuration
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 
@@ -31,3 +32,12 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.kubectl("create", "namespace", name)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+async def cluster(control_plane_with_crd: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """The operator's client of the API server, with an administrator's rights; KUBECONFIG names that server too."""
+    monkeypatch.setenv("KUBECONFIG", str(control_plane_with_crd.kubeconfig))
+    cluster = Cluster(await load_configuration())
+    yield cluster
+    await cluster.close()

@@ -1,5 +1,4 @@
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -12,14 +11,6 @@ from chatbot_operator.resource import Manifest
 from devcluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture
-async def cluster(control_plane_with_crd: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(control_plane_with_crd.kubeconfig))
-    cluster = Cluster(await load_configuration())
-    yield cluster
-    await cluster.close()
 
 
 def config_map(namespace: str, name: str = "child", **data: str) -> Manifest:

@@ -7,20 +7,12 @@ import pytest
 from chatbot_operator import informer as informer_module
 from chatbot_operator import names
 from chatbot_operator.cache import Cache
-from chatbot_operator.cluster import Cluster, load_configuration
+from chatbot_operator.cluster import Cluster
 from chatbot_operator.informer import Informer
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from devcluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.api
-
-
-@pytest.fixture
-async def cluster(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
-    cluster = Cluster(await load_configuration())
-    yield cluster
-    await cluster.close()
 
 
 def config_map(namespace: str, name: str) -> Manifest:

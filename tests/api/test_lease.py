@@ -1,7 +1,5 @@
 import random
 import signal
-import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +29,6 @@ class Time:
 @pytest.fixture
 def clock() -> Time:
     return Time()
-
-
-@pytest.fixture
-async def cluster(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
-    cluster = Cluster(await load_configuration())
-    yield cluster
-    await cluster.close()
 
 
 def elector(cluster: Cluster, clock: Time, namespace: str, identity: str) -> Elector:
@@ -151,10 +141,7 @@ def test_standby_takes_over_from_a_leader_that_ends(
         assert leader.leads()
         assert not standby.leads()
 
-        ended_at = time.monotonic()
         leader.process.send_signal(number)
         wait_until(standby.leads, seconds=limit_seconds)
-        took_seconds = time.monotonic() - ended_at
 
         leader.process.wait(timeout=10)
-        assert took_seconds < limit_seconds

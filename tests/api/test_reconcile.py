@@ -3,14 +3,14 @@
 import json
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
-from chatbot_operator.cluster import Cluster, load_configuration
+from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.reconcile import Reconciler
@@ -324,14 +324,6 @@ def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: A
         second.wait_until_idle()
 
     assert requests.writes(name=bot) == before
-
-
-@pytest.fixture
-async def cluster(control_plane_with_crd: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    monkeypatch.setenv("KUBECONFIG", str(control_plane_with_crd.kubeconfig))
-    cluster = Cluster(await load_configuration())
-    yield cluster
-    await cluster.close()
 
 
 def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None) -> Reconciler:

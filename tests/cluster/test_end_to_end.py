@@ -272,11 +272,12 @@ def test_operator_is_refused_nothing(place: Place) -> None:
 
 
 def test_deleting_the_resource_leaves_nothing_behind(place: Place) -> None:
-    place.apply(systemPrompt="Be brief.")
+    place.apply(replicas=2, systemPrompt="Be brief.")  # with every child there is
     place.wait_ready()
     owned = ("--selector=app.kubernetes.io/managed-by=chatbot-operator", "--output=name")
     kinds = {name.split("/")[0].split(".")[0] for name in place.kubectl("get", OWNED_KINDS, *owned).split()}
-    assert {"deployment", "service", "configmap", "serviceaccount", "networkpolicy", "pod"} <= kinds
+    services = {"service", "endpointslice", "networkpolicy"}
+    assert kinds == services | {"deployment", "pod", "configmap", "serviceaccount", "poddisruptionbudget"}
 
     place.kubectl("delete", "chatbot", CHATBOT)
 

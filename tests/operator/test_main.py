@@ -69,14 +69,12 @@ def test_unreachable_api_is_one_line_a_try_and_sigterm_still_ends_with_0(environ
     with started(environment, log) as process:
         seen = lines(log, "kubernetes api not reachable, retrying", at_least=2)
         process.send_signal(signal.SIGTERM)
-        ended_at = time.monotonic()
         code = process.wait(timeout=20)
 
     tries = [line for line in seen if line["message"] == "kubernetes api not reachable, retrying"]
     assert [line["retry_in_seconds"] for line in tries[:2]] == [1, 2]
     assert {line["server"] for line in tries} == {"127.0.0.1:1"}
     assert code == 0
-    assert time.monotonic() - ended_at < 5
     assert "Traceback" not in log.read_text()
 
 

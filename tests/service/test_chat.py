@@ -173,7 +173,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_gateway_timeout(hasty: Servic
     reply = hasty.chat(stream=stream)
 
     assert (reply.status, reply.json["code"]) == (504, "upstream_timeout")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # without these limits it would take 30
     simulator.wait_until(lambda counts: counts["open"] == 0)
 
 

@@ -78,7 +78,9 @@ def test_ctrl_c_needs_no_drain_delay_and_lets_an_answer_end() -> None:
 def test_ctrl_c_again_and_again_ends_it_with_0_and_without_a_traceback() -> None:
     with start() as process:
         read_curl(process)
+        end = time.monotonic() + 15
         while process.poll() is None:
+            assert time.monotonic() < end, "it does not end"
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             time.sleep(0.02)

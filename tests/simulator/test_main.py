@@ -74,7 +74,7 @@ def test_signal_ends_it_with_code_0_at_once_even_with_open_streams(sent: signal.
         assert next(answer.iter_lines()) == "event: message_start"
         simulator.process.send_signal(sent)
 
-        assert simulator.process.wait(timeout=5) == 0
+        assert simulator.process.wait(timeout=20) == 0
 
 
 def test_it_says_nothing_but_its_start_line(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_it_says_nothing_but_its_start_line(tmp_path: Path) -> None:
                 assert "cut_at" in faults
         process.terminate()
 
-        assert process.wait(timeout=5) == 0
+        assert process.wait(timeout=20) == 0
         assert process.stdout.read() == ""
     assert log.read_text() == ""
 

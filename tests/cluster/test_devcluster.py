@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from devcluster import cgroups, cluster, network, node, processes, runtime
+from devcluster import cluster, network, node, processes, runtime
 from devcluster.archive import read_images, write_archive
 from devcluster.controlplane import ControlPlane, KubectlFailed
+from tests.cluster.leftovers import leftovers
 
 pytestmark = pytest.mark.cluster
 
@@ -222,12 +223,7 @@ def test_pods_are_back_after_a_reboot_of_the_machine(disturbed: ControlPlane, pr
 def test_down_leaves_nothing_and_up_starts_anew(disturbed: ControlPlane, probe: Probe) -> None:
     cluster.down(disturbed.state)
 
-    assert processes_of(disturbed.state) == {}
-    assert runtime.mounts_under(disturbed.state) == ()
-    assert not Path("/sys/class/net", network.BRIDGE).exists()
-    assert [line for line in iptables() if any(word in line for word in ("KUBE-", "CHATBOT-", " 10.244.0.", " 10.96."))] == []
-    assert cgroups.folders() == ()
-    assert [path.name for path in disturbed.state.iterdir()] == ["lock"]
+    assert leftovers(disturbed.state) == {}
 
     cluster.up(disturbed.state)
     assert_everything_works(disturbed, deploy(disturbed, probe.archive))
@@ -327,24 +323,6 @@ def settings(devcluster: ControlPlane) -> dict[Path, bytes]:
     folders = (devcluster.state, devcluster.state / "config", devcluster.state / "certificates")
     ignored = {"lock", "audit.log"}
     return {file: file.read_bytes() for folder in folders for file in folder.iterdir() if file.is_file() and file.name not in ignored}
-
-
-def iptables() -> list[str]:
-    saved = [
-        subprocess.run([command], capture_output=True, text=True, check=True).stdout for command in ("iptables-save", "ip6tables-save")
-    ]
-    return "".join(saved).splitlines()
-
-
-def processes_of(folder: Path) -> dict[int, str]:
-    """Return the processes that work in a folder or are told of it on their command line."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended just now, or is none of ours to look into
-            command = (process / "cmdline").read_text(errors="replace")
-            if str(folder) in command or (process / "cwd").readlink().is_relative_to(folder):
-                found[int(process.name)] = command
-    return found
 
 
 def kill(pid: int) -> None:

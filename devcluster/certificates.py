@@ -7,7 +7,6 @@ changes nothing. Private keys and kubeconfigs are readable by their owner only.
 import base64
 import datetime as dt
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from devcluster.state import write_private
 
 CONTEXT = "chatbot-devcluster"
 LIFETIME = dt.timedelta(days=3650)  # nothing rotates in a cluster that is made anew in seconds
@@ -187,12 +188,3 @@ def read_certificate(path: Path) -> x509.Certificate:
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a private key as PEM in the form that every Go program reads."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    whole = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    whole.replace(path)

@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 
 from devcluster import binaries, processes
-from devcluster.certificates import Authority, KeyPair, write_private
+from devcluster.certificates import Authority, KeyPair
 from devcluster.errors import DevclusterError
 from devcluster.network import SERVICE_CIDR
 from devcluster.ports import reserved_port
+from devcluster.state import write_private
 
 API_SERVER_ADDRESS = "10.96.0.1"  # what pods see: the first address of the Services' range
 ISSUER = "https://kubernetes.default.svc"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devcluster.errors import DevclusterError
+from devcluster.state import write_private
 
 BRIDGE = "chatbot-dev0"
 NETWORK = "chatbot-devcluster"
@@ -47,7 +48,7 @@ class NetworkUnavailable(DevclusterError):
 def up(state: Path, *, private_port: int) -> None:
     """Make the bridge with the gateway address, let the pods' traffic through, and keep `private_port` to them and this machine."""
     _refuse_other_users_of_the_range()
-    _note_settings(state)
+    note_settings(state)
     _load_modules()
     for name, value in _NEEDED_SETTINGS.items():
         _write_setting(name, value)
@@ -169,12 +170,12 @@ def _listing(command: str, table: str) -> list[str]:
     return finished.stdout.splitlines()  # a kernel without that table or protocol has nothing to remove
 
 
-def _note_settings(state: Path) -> None:
+def note_settings(state: Path) -> None:
+    """Note the kernel settings as they were before the first `up`, for `down` to put back."""
     noted = state / "kernel-settings.json"
     if not noted.exists():
         values = {name: (_SYSCTL / name).read_text().strip() for name in _CHANGED_SETTINGS if (_SYSCTL / name).exists()}
-        noted.parent.mkdir(parents=True, exist_ok=True)
-        noted.write_text(json.dumps(values, indent=1))
+        write_private(noted, json.dumps(values, indent=1).encode())
 
 
 def _restore_settings(state: Path) -> None:

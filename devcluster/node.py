@@ -16,6 +16,7 @@ from devcluster import cgroups, dns, network, processes, runtime
 from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from devcluster.progress import step
+from devcluster.state import write_private
 
 NAME = "devcluster"
 KUBELET, KUBE_PROXY = "kubelet", "kube-proxy"
@@ -69,7 +70,7 @@ def _start_kubelet(control_plane: ControlPlane) -> None:
     authority = control_plane.authority
     serving = authority.issue("kubelet-server", name=NAME, hosts=[network.GATEWAY, NAME])
     kubeconfig = _kubeconfig(control_plane, KUBELET, user=f"system:node:{NAME}", groups=("system:nodes",))
-    runtime.write(state / "config" / "resolv.conf", _host_resolvers())
+    write_private(state / "config" / "resolv.conf", _host_resolvers().encode())
     configuration = runtime.write_configuration(
         state,
         "kubelet-{digest}.yaml",
@@ -168,7 +169,7 @@ def _forget_former_boot(state: Path) -> None:
     if not noted.exists() or noted.read_text() != boot:
         for folder in (state / "containerd" / "state", state / "containerd" / "runc", state / "pod-addresses"):
             shutil.rmtree(folder, ignore_errors=True)
-        runtime.write(noted, boot)
+        write_private(noted, boot.encode())
 
 
 def _sweep_fixed_paths(state: Path) -> None:

@@ -18,6 +18,7 @@ from devcluster import cgroups, network, processes, versions
 from devcluster.archive import Image, read_images, write_archive
 from devcluster.binaries import binary
 from devcluster.errors import DevclusterError
+from devcluster.state import write_private
 
 CONTAINERD = "containerd"
 PAUSE_IMAGE = f"devcluster.local/pause:{versions.PAUSE}"
@@ -100,16 +101,8 @@ def write_configuration(state: Path, name: str, *, template: str, settings: dict
 
     `{digest}` in the name becomes that of the content, so a process that reads it gets another command line, and is restarted, on a change.
     """
-    content = Template((TEMPLATES / template).read_text()).substitute(settings)
-    return write(state / "config" / name.format(digest=hashlib.sha256(content.encode()).hexdigest()[:8]), content)
-
-
-def write(path: Path, content: str) -> Path:
-    """Write a file, whole or not at all, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(content)
-    return unfinished.replace(path)
+    content = Template((TEMPLATES / template).read_text()).substitute(settings).encode()
+    return write_private(state / "config" / name.format(digest=hashlib.sha256(content).hexdigest()[:8]), content)
 
 
 def container_processes(state: Path) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""Where a devcluster keeps its state, and the one lock that keeps two commands from changing it at once."""
+"""Where a devcluster keeps its state, files there that are never half written, and the one lock that keeps two commands apart."""
 
 import fcntl
 import os
@@ -23,6 +23,16 @@ def base_directory(variable: str, default: str, environment: Mapping[str, str] =
     """Return a folder as the XDG base directory specification says: a relative one is to be ignored."""
     given = Path(environment.get(variable, ""))
     return given if given.is_absolute() else Path(environment.get("HOME") or "~").expanduser() / default
+
+
+def write_private(path: Path, content: bytes) -> Path:
+    """Write a file that only its owner can read, whole or not at all, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(whole, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    return whole.replace(path)
 
 
 @contextmanager

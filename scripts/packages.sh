@@ -19,7 +19,6 @@ devcluster=(
     runc:runc
 )
 venv=(ensurepip:python3-venv) # no program: asked for where Python was found to lack it
-PATH=$PATH:/usr/sbin:/sbin # which those who are not root lack
 
 # Purpose `cluster`: the devcluster's, unless KUBECONFIG or CONTEXT names another cluster, which brings its own.
 existing_cluster() { [[ -n ${KUBECONFIG:-}${CONTEXT:-} && ${KUBECONFIG:-} != */chatbot-devcluster/kubeconfig ]]; }

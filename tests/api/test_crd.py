@@ -149,7 +149,9 @@ def _create(control_plane: ControlPlane, namespace: str, manifest: dict[str, Any
 
 @pytest.mark.parametrize("spec", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_accepts(control_plane_with_crd: ControlPlane, spec: dict[str, Any]) -> None:
-    _create(control_plane_with_crd, "default", manifest_of(spec), "--dry-run=server")
+    created = _create(control_plane_with_crd, "default", manifest_of(spec), "--dry-run=server")
+
+    assert created["spec"].keys() >= spec.keys()  # nothing was pruned
 
 
 @pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED.keys())
@@ -168,7 +170,9 @@ def test_refuses_a_name_that_no_service_could_have(control_plane_with_crd: Contr
 
 
 def test_accepts_the_longest_name(control_plane_with_crd: ControlPlane) -> None:
-    _create(control_plane_with_crd, "default", manifest_of(name="b" * 50), "--dry-run=server")
+    created = _create(control_plane_with_crd, "default", manifest_of(name="b" * 50), "--dry-run=server")
+
+    assert created["metadata"]["name"] == "b" * 50
 
 
 def test_spec_is_required(control_plane_with_crd: ControlPlane) -> None:

@@ -1,6 +1,10 @@
 """What `down` removes from iptables: the devcluster's chains, and never another program's."""
 
-from devcluster.network import removal_script
+from pathlib import Path
+
+import pytest
+
+from devcluster.network import note_settings, removal_script
 
 DOCKER = ["-P FORWARD DROP", "-N DOCKER", "-A FORWARD -o docker0 -j DOCKER", "-A DOCKER -i docker0 -j ACCEPT"]
 PODMAN = [
@@ -11,6 +15,17 @@ PODMAN = [
     r'-A POSTROUTING -s 10.88.0.2/32 -m comment --comment "name: \"podman\" id: \"a1\"" -j CNI-0123456789abcdef01234567',
     r'-A CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"podman\" id: \"a1\"" -j CNI-DN-0123456789abcdef01234',
 ]
+
+
+def test_settings_are_noted_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_path: Path, _target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        note_settings(tmp_path)
+
+    assert not (tmp_path / "kernel-settings.json").exists()
 
 
 def test_a_table_without_our_chains_needs_no_change() -> None:

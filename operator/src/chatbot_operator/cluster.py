@@ -131,7 +131,6 @@ class Cluster:
         self.host = urlsplit(configuration.host).netloc
         self._configuration = configuration
         self._client = ApiClient(configuration)
-        self._client.user_agent = FIELD_MANAGER
         self._request_timeout_seconds = request_timeout_seconds
         self._reached = False
         self._unreachable_since: float | None = None

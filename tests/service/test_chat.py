@@ -96,7 +96,7 @@ def test_another_media_type_is_refused(service: Service) -> None:
         (403, 502, "upstream_rejected", None),
         (404, 502, "upstream_rejected", None),
         (413, 413, "body_too_large", None),
-        (429, 429, "rate_limited", "1"),
+        (429, 429, "upstream_rate_limited", "1"),
         (500, 502, "upstream_error", None),
         (503, 502, "upstream_error", None),
         (529, 503, "overloaded", "1"),

@@ -8,14 +8,22 @@
         ├── HttpProblem                 404, 405: what the router found
         ├── Undecodable                 400
         ├── Unprocessable               422, with a JSON pointer for each complaint
+        ├── Unauthorized                401
+        ├── BodyTooSlow                 408
         ├── BodyTooLarge                413
         ├── UnsupportedMediaType        415
+        ├── RateLimited                 429: this pod's own limit
         ├── NotReady                    503
-        └── UpstreamProblem             what the model's API did
+        ├── Busy                        503: every slot and every place in the queue is taken
+        ├── ShuttingDown                503: the drain is over
+        ├── CircuitOpen                 503: the circuit breaker spares the model's API
+        ├── DeadlinePassed              504: the time of the request is over, whoever took it
+        └── UpstreamProblem             what the model's API did in one attempt
             ├── UpstreamRefused         502: key, credit, permission, model
             │   ├── UpstreamRefusedRequest   400, as it is
             │   └── UpstreamRefusedSize      413, as it is
             ├── UpstreamRateLimited     429
+            │   └── UpstreamSpent            for the rest of the month
             ├── UpstreamOverloaded      503
             ├── UpstreamFailed          502: its 5xx
             │   ├── UpstreamUnreachable      no connection, or a broken one
@@ -116,6 +124,21 @@ class Unprocessable(Problem):
         super().__init__(f"{pointer or 'the body'}: {text}", extensions={"errors": errors})
 
 
+class Unauthorized(Problem):
+    """The client shows no token, or one that is not known."""
+
+    status = 401
+    code = "unauthorized"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class BodyTooSlow(Problem):
+    """The body comes in too slowly."""
+
+    status = 408
+    code = "body_too_slow"
+
+
 class BodyTooLarge(Problem):
     """The body exceeds MAX_REQUEST_SIZE."""
 
@@ -130,6 +153,17 @@ class UnsupportedMediaType(Problem):
     code = "unsupported_media_type"
 
 
+class RateLimited(Problem):
+    """More requests than this pod takes, from all its clients or from this one."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotReady(Problem):
     """The service cannot reach the model's API yet: no key, or still starting."""
 
@@ -137,10 +171,47 @@ class NotReady(Problem):
     code = "not_ready"
 
 
+class Busy(Problem):
+    """This pod serves and queues as many requests as it may."""
+
+    status = 503
+    code = "busy"
+
+
+class ShuttingDown(Problem):
+    """This process ends, and the time that requests in flight had is over."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class CircuitOpen(Problem):
+    """The model's API has failed again and again, and is left alone for a while."""
+
+    status = 503
+    code = "circuit_open"
+
+    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlinePassed(Problem):
+    """The request's own time is over: queueing, retries and the model's API together took it."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
 class UpstreamProblem(Problem):
-    """What came of a call of the model's API. `error_type` is its own word for it where it had one."""
+    """What came of one attempt at the model's API.
+
+    `error_type` is its own word for it where it had one, `should_retry` its `x-should-retry`. `qualifies` says whether an attempt
+    that ends so counts against the model's API in the circuit breaker.
+    """
 
     fallback_type: ClassVar[str] = "api_error"
+    qualifies: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -150,12 +221,14 @@ class UpstreamProblem(Problem):
         upstream_status: int | None = None,
         request_id: str | None = None,
         retry_after_seconds: float | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(detail)
         self.error_type = error_type or self.fallback_type
         self.upstream_status = upstream_status
         self.request_id = request_id
         self.retry_after_seconds = retry_after_seconds
+        self.should_retry = should_retry
 
 
 class UpstreamRefused(UpstreamProblem):
@@ -185,8 +258,12 @@ class UpstreamRateLimited(UpstreamProblem):
     """The model's API counts too many requests or tokens of this key."""
 
     status = 429
-    code = "rate_limited"
+    code = "upstream_rate_limited"
     fallback_type = "rate_limit_error"
+
+
+class UpstreamSpent(UpstreamRateLimited):
+    """The spending limit of the account is reached, for the rest of the month."""
 
 
 class UpstreamOverloaded(UpstreamProblem):
@@ -194,6 +271,7 @@ class UpstreamOverloaded(UpstreamProblem):
 
     status = 503
     code = "overloaded"
+    qualifies = True
     fallback_type = "overloaded_error"
 
 
@@ -202,6 +280,7 @@ class UpstreamFailed(UpstreamProblem):
 
     status = 502
     code = "upstream_error"
+    qualifies = True
 
 
 class UpstreamUnreachable(UpstreamFailed):
@@ -221,4 +300,5 @@ class UpstreamTimeout(UpstreamProblem):
 
     status = 504
     code = "upstream_timeout"
+    qualifies = True
     fallback_type = "timeout"

@@ -1,0 +1,65 @@
+"""What a request's work hangs on: it ends, by an error, when the client leaves, when its time is over or when the process must go.
+
+One object and one timer instead of a task and a timeout for each of them. Like `asyncio.timeout`, it cancels the task that it was
+entered in and turns that cancellation, and no other, into the error that was the reason.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from chatbot_service.errors import DeadlinePassed, ServiceError
+
+
+class Lifeline:
+    """Ends the work inside its block at `deadline` (in the event loop's time) or when `cut` is called."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._reason: ServiceError | None = None
+        self._cancelling = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task is not None else 0
+        self._timer = self._loop.call_at(self._deadline, self._expire)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        task, self._task = self._task, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reason is None or task is None:
+            return
+        still_cancelled = task.uncancel() > self._cancelling
+        if isinstance(error, asyncio.CancelledError) and not still_cancelled:
+            raise self._reason from error
+
+    @property
+    def left_seconds(self) -> float:
+        """Return the time until the deadline, negative after it."""
+        return self._deadline - self._loop.time()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the deadline, and nothing else, has ended the work."""
+        return isinstance(self._reason, DeadlinePassed)
+
+    def extend(self, deadline: float) -> None:
+        """Move the deadline."""
+        self._deadline = deadline
+        if self._timer is not None and self._task is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._expire)
+
+    def cut(self, reason: ServiceError) -> None:
+        """End the work with `reason`; the first reason stands, and one that comes after the end changes nothing."""
+        if self._task is not None and self._reason is None:
+            self._reason = reason
+            self._task.cancel()
+
+    def _expire(self) -> None:
+        self.cut(DeadlinePassed("The answer took longer than a request may take."))

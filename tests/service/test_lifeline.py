@@ -21,10 +21,12 @@ async def test_the_deadline_ends_the_work() -> None:
 async def test_a_cut_ends_the_work_with_its_reason_and_the_first_reason_stands() -> None:
     loop = asyncio.get_running_loop()
 
+    lifeline = Lifeline(loop.time() + 60)
+    loop.call_soon(lifeline.cut, ClientLeft())
+    loop.call_soon(lifeline.cut, ShuttingDown("too late to be the reason"))
+
     with pytest.raises(ClientLeft):
-        async with Lifeline(loop.time() + 60) as lifeline:
-            loop.call_soon(lifeline.cut, ClientLeft())
-            loop.call_soon(lifeline.cut, ShuttingDown("too late to be the reason"))
+        async with lifeline:
             await asyncio.Event().wait()
 
     assert not lifeline.expired

@@ -6,6 +6,8 @@ from typing import Literal
 
 from starlette.types import Scope
 
+from chatbot_service.errors import Problem, UpstreamProblem
+
 _KEY = "chatbot.exchange"
 
 Outcome = Literal["done", "error", "client_left"]
@@ -25,6 +27,7 @@ class Exchange:
     outcome: Outcome | None = None
     first_token_seconds: float | None = None
     error_type: str | None = None
+    model: str | None = None
 
     def attach(self, scope: Scope) -> None:
         """Make it the exchange of `scope`."""
@@ -41,6 +44,11 @@ class Exchange:
     def elapsed_seconds(self) -> float:
         """Return the time since the request came in."""
         return time.perf_counter() - self.started
+
+    def failed_with(self, problem: Problem) -> None:
+        """Note that the answer is `problem`."""
+        self.outcome = "error"
+        self.error_type = problem.error_type if isinstance(problem, UpstreamProblem) else problem.code
 
     @property
     def failed(self) -> bool:

@@ -1,0 +1,62 @@
+"""One client's answer as server-sent events: what has been sent, and the pings that keep it open. Knows nothing of what it carries."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from starlette.types import Send
+
+from chatbot_service.sse import encode_event
+
+PING_SECONDS = 10.0
+_PING = encode_event("ping", {})
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would collect the stream otherwise
+]
+
+
+class EventStream:
+    """Begins with the first bytes that are written; pings in even steps from `began` (in the event loop's time), from its block's start on.
+
+    A client that does not read gets no pings: they would only pile up.
+    """
+
+    def __init__(self, send: Send, *, began: float, ping_seconds: float = PING_SECONDS) -> None:
+        self._send = send
+        self._ping_seconds = ping_seconds
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._due = began + ping_seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._ping: asyncio.Task[None] | None = None
+        self._over = False
+        self.begun = False
+
+    async def __aenter__(self) -> Self:
+        self._timer = self._loop.call_at(self._due, self._send_ping)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._ping is not None:
+            self._ping.cancel()
+
+    async def write(self, data: bytes, *, last: bool = False) -> None:
+        """Send `data`, one or more whole events; waits while the client has too much of it unread, and does nothing after the last."""
+        async with self._lock:
+            if self._over:
+                return
+            self._over = last
+            if not self.begun:
+                self.begun = True
+                await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+
+    def _send_ping(self) -> None:
+        if not self._lock.locked():
+            self._ping = self._loop.create_task(self.write(_PING))
+        self._due += self._ping_seconds
+        self._timer = self._loop.call_at(self._due, self._send_ping)

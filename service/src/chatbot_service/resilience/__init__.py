@@ -1,0 +1,1 @@
+"""What keeps a failing neighbour from becoming our own failure: pure rules, with clock and randomness injected."""

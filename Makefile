@@ -16,7 +16,7 @@ STEP := scripts/step.sh
 READY := .venv/ready
 DISTRIBUTIONS := operator service simulator
 LOCKED := requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
-QUICK := not programs and not api and not cluster and not images
+QUICK := not programs and not soak and not api and not cluster and not images
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
 

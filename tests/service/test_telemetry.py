@@ -4,20 +4,24 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
 from chatbot_service.errors import UpstreamTimeout
-from chatbot_service.telemetry import stack_trace
-from tests.conftest import Simulator
-from tests.service.conftest import start_service
+from chatbot_service.telemetry import MAX_FRAMES, stack_trace
 
 pytestmark = pytest.mark.programs
 
 
 def run(code: str, **environ: str) -> str:
     """Return what `code` writes after logging is configured from `environ`."""
+    done = run_whole(code, **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def run_whole(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Return how `code` ends after logging is configured from `environ`."""
     setup = f"""
         import logging, structlog
         from chatbot_service.settings import Settings
@@ -25,7 +29,7 @@ def run(code: str, **environ: str) -> str:
         configure_logging(Settings.from_environment({environ!r}))
     """
     program = textwrap.dedent(setup) + textwrap.dedent(code)
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True).stdout
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_a_line_is_compact_json_with_its_keys_in_order() -> None:
@@ -82,32 +86,101 @@ def test_a_stack_trace_has_frames_and_types_but_no_foreign_message() -> None:
     assert "base 10" not in trace
 
 
-def test_a_planted_key_and_prompt_show_up_nowhere(simulator: Simulator, tmp_path: Path) -> None:
-    key, prompt, question = "canary-key-1", "canary-prompt-2", "canary-question-3"
-    (tmp_path / "key").write_text(key)
-    (tmp_path / "prompt").write_text(prompt)
-    shown: list[bytes] = []
+def test_a_stack_trace_has_every_error_of_a_group() -> None:
+    group = ExceptionGroup("canary", [ValueError("canary"), UpstreamTimeout("The model's API did not answer in time.")])
 
-    with start_service(
-        simulator, ANTHROPIC_API_KEY_FILE=str(tmp_path / "key"), SYSTEM_PROMPT_FILE=str(tmp_path / "prompt"), LOG_LEVEL="debug"
-    ) as service:
-        for fault in ({}, {"error": {"status": 400}}, {"error": {"status": 529}}, {"garbage": True}, {"cut_at": 6}, {"overload_at": 6}):
-            simulator.behave(**fault)
-            for stream in (False, True):
-                reply = service.chat(question, stream=stream)
-                if reply.status != 200:
-                    shown.append(reply.body)
-        shown.append(service.request("POST", "/api/chat", {"message": [question]}).body)
-        shown.append(service.request("POST", "/api/chat", f'{{"message": "{question}'.encode()).body)
-        (tmp_path / "key").write_text(f"invalid-{key}")
-        service.wait_until(lambda: service.report()["credentials"]["state"] == "Rejected")
-        shown += [service.request("GET", path, admin=True).body for path in ("/report", "/metrics", "/health")]
-        service.stop()
-        shown.append(service.output().encode())
+    trace = stack_trace(group)
 
-    everything = b"\n".join(shown)
-    assert b"HTTP request completed" in everything
-    assert [canary for canary in (key, prompt, question) if canary.encode() in everything] == []
+    assert "builtins.ValueError" in trace
+    assert "UpstreamTimeout: The model's API" in trace
+    assert "canary" not in trace
+
+
+def test_a_stack_trace_leaves_out_what_was_hidden_on_purpose() -> None:
+    try:
+        try:
+            int("canary")
+        except ValueError:
+            raise UpstreamTimeout("The model's API did not answer in time.") from None
+    except UpstreamTimeout as error:
+        trace = stack_trace(error)
+
+    assert "ValueError" not in trace
+
+
+def test_the_stack_trace_of_a_runaway_recursion_is_bounded() -> None:
+    def ping() -> None:
+        pong()
+
+    def pong() -> None:
+        ping()
+
+    with pytest.raises(RecursionError) as caught:
+        ping()
+
+    assert stack_trace(caught.value).count("in ping") + stack_trace(caught.value).count("in pong") == MAX_FRAMES
+
+
+def test_what_cannot_be_written_shows_its_type_alone_and_ends_nothing() -> None:
+    code = """
+        class Conversation:
+            def __repr__(self):
+                return "canary"
+        log = structlog.get_logger()
+        log.info("an object", value=Conversation())
+        log.info("half a surrogate", value="\\ud800", other=Conversation())
+        log.info("a large number", value=2**70)
+    """
+
+    lines = [json.loads(line) for line in run(code).splitlines()]
+
+    assert [line["value"] for line in lines] == ["Conversation", "\ud800", 2**70]
+    assert lines[1]["other"] == "Conversation"
+
+
+def test_the_arguments_of_a_librarys_message_are_left_out() -> None:
+    line = json.loads(run('logging.getLogger("aiohttp.client").warning("cannot read %s", "canary")'))
+
+    assert (line["logger"], line["message"]) == ("aiohttp.client", "cannot read %s")
+
+
+def test_a_message_of_a_library_that_cannot_be_formatted_is_passed_on_as_it_is() -> None:
+    lines = run("""
+        logging.getLogger("uvicorn.error").warning("%d bytes", "no number")
+        logging.getLogger("uvicorn.error").log(35, "between two levels")
+    """).splitlines()
+
+    assert [(json.loads(line)["level"], json.loads(line)["message"]) for line in lines] == [
+        ("warning", "%d bytes"),
+        ("warning", "between two levels"),
+    ]
+
+
+def test_errors_that_nobody_handles_are_logged_without_their_messages() -> None:
+    code = """
+        import threading, weakref
+
+        class Finalized:
+            def __del__(self):
+                raise ValueError("canary")
+
+        def broken():
+            raise ValueError("canary")
+
+        thread = threading.Thread(target=broken)
+        thread.start()
+        thread.join()
+        Finalized()
+        broken()
+    """
+
+    done = run_whole(code)
+
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["message"] for line in lines] == ["unhandled error in a thread", "unhandled error in a finalizer", "unhandled error"]
+    assert all("builtins.ValueError" in line["stack_trace"] for line in lines)
+    assert "canary" not in done.stdout + done.stderr
+    assert done.returncode == 1
 
 
 def test_nothing_of_this_configures_logging_on_import() -> None:

@@ -20,6 +20,9 @@ from chatbot_service.server import Process, bind, scrub_environment
 from chatbot_service.settings import Settings
 from chatbot_service.telemetry import configure_logging
 
+LOG_SECONDS = 1.0
+"""What a slow reader of the log is granted at the end."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Return the exit code; everything that keeps the service from starting is said in lines of standard error."""
@@ -68,7 +71,7 @@ def _serve(*, announce: Callable[[int], None] | None = None) -> None:
     prompt = SystemPrompt(WatchedFile(settings.system_prompt_file) if settings.system_prompt_file is not None else None)
     if complaints := _complaints(settings, prompt):
         raise SettingsInvalid(complaints)
-    configure_logging(settings)
+    output = configure_logging(settings)
     service_socket = bind("", settings.port, variable="PORT")
     admin_socket = bind(settings.admin_host, settings.admin_port, variable="ADMIN_PORT")
     scrub_environment(os.environ)
@@ -78,3 +81,4 @@ def _serve(*, announce: Callable[[int], None] | None = None) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())
+    output.close(seconds=LOG_SECONDS)

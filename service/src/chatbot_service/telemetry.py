@@ -1,13 +1,20 @@
 """Logs: one compact JSON object a line on standard output, or text for people; the libraries' loggers in the same form.
 
 A stack trace holds files, lines and types, but no message of a foreign error and no local variable: either may quote a prompt or a key.
+For the same reason no value of an unknown type is written out, and of a library's message only what it says of itself.
 """
 
 import asyncio
+import contextlib
+import functools
+import json
 import logging
+import os
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,22 +22,25 @@ import orjson
 import structlog
 
 from chatbot_service.errors import ServiceError
+from chatbot_service.output import Output
 from chatbot_service.settings import Settings
 
 QUIET_LOGGERS = ("anthropic", "httpx2", "httpcore2", "aiohttp", "asyncio", "uvicorn")
 """Below WARNING these log requests with their bodies, or merely much."""
+MAX_FRAMES = 50
+"""The innermost of one error; a runaway recursion has a thousand."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
-def configure_logging(settings: Settings) -> None:
-    """Send every log line of this process to standard output, from `settings.log_level` on."""
+def configure_logging(settings: Settings) -> Output:
+    """Send every log line of this process to standard output, from `settings.log_level` on; returns what writes them."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    as_json = settings.log_format == "json"
+    output = Output.standard()
     structlog.configure(
-        processors=[_line(settings.service_name), _render_json if as_json else _console()],
+        processors=[_line(settings.service_name), _render_json if settings.log_format == "json" else _console()],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer) if as_json else structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=lambda: output,
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -38,31 +48,54 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(level)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    sys.excepthook = lambda _kind, error, _trace: _log_unhandled("unhandled error", error)
+    sys.unraisablehook = lambda unraisable: _log_unhandled("unhandled error in a finalizer", unraisable.exc_value)
+    threading.excepthook = lambda unhandled: _log_unhandled("unhandled error in a thread", unhandled.exc_value)
+    return output
 
 
 def stack_trace(error: BaseException) -> str:
-    """Return the frames and types of `error` and its causes; the message only of our own errors."""
-    parts = []
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        frames = "".join(traceback.format_tb(current.__traceback__))
-        message = f": {current}" if isinstance(current, ServiceError) else ""
-        parts.append(f"{frames}{type(current).__module__}.{type(current).__qualname__}{message}")
-        current = current.__cause__ or current.__context__
-    return "\ncaused by:\n".join(parts)
+    """Return the frames and types of `error` and of what caused it; the message only of our own errors."""
+    return "\ncaused by:\n".join(_described(one) for one in _chain(error))
 
 
 def log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """The event loop's exception handler: the default one prints the representation of whatever was involved."""
-    error = context.get("exception")
-    log.error("unhandled error in the event loop", reason=context.get("message"), stack_trace=stack_trace(error) if error else None)
+    _log_unhandled("unhandled error in the event loop", context.get("exception"), reason=context.get("message"))
 
 
 def timestamp() -> str:
     """Return now as every log line and answer shows it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp_of(int(time.time()))
+
+
+@functools.lru_cache(maxsize=1)
+def _timestamp_of(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
+        if isinstance(current, BaseExceptionGroup):
+            waiting += current.exceptions
+
+
+def _described(error: BaseException) -> str:
+    frames = "".join(traceback.format_tb(error.__traceback__, limit=-MAX_FRAMES))
+    message = f": {error}" if isinstance(error, ServiceError) else ""
+    return f"{frames}{type(error).__module__}.{type(error).__qualname__}{message}"
+
+
+def _log_unhandled(phrase: str, error: BaseException | None, **fields: object) -> None:
+    log.error(phrase, **fields, stack_trace=stack_trace(error) if error is not None else None)
 
 
 class _LibraryHandler(logging.Handler):
@@ -73,7 +106,15 @@ class _LibraryHandler(logging.Handler):
         fields: dict[str, Any] = {"logger": record.name}
         if error is not None:
             fields["stack_trace"] = stack_trace(error)
-        log.log(record.levelno, record.getMessage(), **fields)
+        log.log(min(record.levelno // 10 * 10, logging.CRITICAL), _said(record), **fields)
+
+
+def _said(record: logging.LogRecord) -> str:
+    """Return the message, its arguments only where they are known to be harmless: others' may quote what they failed on."""
+    if record.name.startswith("uvicorn"):
+        with contextlib.suppress(TypeError, ValueError):  # arguments that do not fit
+            return record.getMessage().strip()
+    return str(record.msg)
 
 
 Processor = Callable[[Any, str, MutableMapping[str, Any]], Any]
@@ -88,14 +129,21 @@ def _line(service: str) -> Processor:
 
 
 def _render_json(_logger: object, _level: str, line: MutableMapping[str, Any]) -> bytes:
-    return orjson.dumps(line, default=repr)
+    try:
+        return orjson.dumps(line, default=_type_name)
+    except TypeError:  # text with half a surrogate pair, or a number of more than 64 bits
+        return json.dumps(line, default=_type_name, separators=(",", ":")).encode()
+
+
+def _type_name(value: object) -> str:
+    return type(value).__qualname__
 
 
 def _console() -> Processor:
-    render = structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())
+    render = structlog.dev.ConsoleRenderer(event_key="message", colors=os.isatty(1), repr_native_str=True)
 
-    def for_people(logger: object, level: str, line: MutableMapping[str, Any]) -> str:
+    def for_people(logger: object, level: str, line: MutableMapping[str, Any]) -> bytes:
         del line["service"]
-        return render(logger, level, line)
+        return render(logger, level, line).encode(errors="replace")
 
     return for_people

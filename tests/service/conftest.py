@@ -182,6 +182,7 @@ def _session_service(_session_simulator: Simulator) -> Iterator[Service]:
         HTTP_PROXY="http://127.0.0.1:9",
         ALL_PROXY="http://127.0.0.1:9",
     ) as service:
+        service.wait_for_log("service ready")  # the end of what test_a_healthy_start reads
         yield service
 
 

@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -230,14 +230,17 @@ class ScriptedUpstream:
     def __init__(self) -> None:
         self.script: asyncio.Queue[list[Event] | Exception] = asyncio.Queue()
 
-    async def stream(self, _conversation: Conversation, *, system: str | None) -> AsyncIterator[list[Event]]:  # noqa: ARG002  as the real one
-        while True:
-            item = await self.script.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-            if isinstance(item[-1], Finished):
-                return
+    async def open(self, _model: str, _conversation: Conversation, *, system: str | None) -> "ScriptedUpstream":  # noqa: ARG002  as the real one
+        return self
+
+    async def read(self) -> list[Event]:
+        item = await self.script.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        pass
 
 
 class Connection:

@@ -1,97 +1,52 @@
-"""Calls of the model's API: the only module that imports the SDK, so it is itself imported in a thread once the ports are open.
+"""Calls of the model's API: one attempt each. It imports the SDK, so it is itself imported in a thread once the ports are open.
 
-One attempt per call: the SDK's own retries and redirects are off. Nothing of the SDK or of its transport leaves this module: answers
-are our values, failures are `UpstreamProblem`s.
+Nothing of HTTP leaves this module: conversations go in, answers are our values, failures are `UpstreamProblem`s.
 """
 
 import asyncio
-import logging
-import re
-import ssl
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
-import aiohttp
-import anthropic
-import httpx2
 import orjson
 
 from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started, Usage
-from chatbot_service.errors import (
-    UpstreamFailed,
-    UpstreamGarbage,
-    UpstreamOverloaded,
-    UpstreamProblem,
-    UpstreamRateLimited,
-    UpstreamRefused,
-    UpstreamRefusedRequest,
-    UpstreamRefusedSize,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout
+from chatbot_service.failures import problem_of, status_of, word
 from chatbot_service.readiness import Outcome, Verdict
+from chatbot_service.sdk import MAX_WHOLE_TOKENS, Heads, Sdk
 from chatbot_service.settings import Settings
 from chatbot_service.sse import EventParser
+from chatbot_service.wire import Exchange, Origin, Wire
 
-NONSTREAMING_MAX_TOKENS = 21_333
-"""The SDK refuses longer answers in one piece; they are streamed and assembled here."""
-
-_STATUS_OF_TYPE = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-_REFUSALS = {
-    401: "The API key of this service is refused.",
-    402: "The account of this service has no credit.",
-    403: "The API key of this service may not do this.",
-    404: "The model of this service is not available.",
-}
-_TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading an answer of another shape raises."""
-_WORD = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
 class Upstream:
-    """A client of the model's API with one key, one model and one connection pool."""
+    """A client of the model's API with one key and one set of connections."""
 
     def __init__(self, settings: Settings) -> None:
-        # At DEBUG the SDK logs prompts, whatever this process logs.
-        logging.getLogger("anthropic").setLevel(logging.WARNING)
         self._settings = settings
-        self._client = anthropic.AsyncAnthropic(
-            api_key="none yet",
-            base_url=settings.anthropic_base_url,
-            max_retries=0,
-            timeout=self._timeout(read_seconds=settings.upstream_idle_timeout),
-            http_client=anthropic.DefaultAioHttpClient(trust_env=False, follow_redirects=False, verify=_trust(settings.anthropic_ca_file)),
-        )
+        self._sdk = Sdk(settings.anthropic_base_url, whole_seconds=settings.request_timeout, idle_seconds=settings.upstream_idle_timeout)
+        self._heads = self._heads_of("none yet")
+        origin = Origin.of(settings.anthropic_base_url, ca_file=settings.anthropic_ca_file)
+        self._wire = Wire(origin, connect_seconds=settings.upstream_connect_timeout)
+
+    @property
+    def open_connections(self) -> int:
+        """Return how many connections there are, in use or kept."""
+        return self._wire.open_connections
 
     def use_key(self, key: str) -> None:
         """Send `key` from the next request on."""
-        self._client.api_key = key
+        self._heads = self._heads_of(key)
 
     async def check(self, key: str) -> Verdict:
         """Return whether `key` may use the model, without spending a token."""
         started = time.perf_counter()
         try:
-            with _problems():
-                async with asyncio.timeout(self._settings.health_check_timeout):
-                    client = self._client.with_options(api_key=key)
-                    response = await client.models.with_raw_response.retrieve(self._settings.claude_model)
-                lifecycle, retires_at = _read_model(response.http_response.content)
+            lifecycle, retires_at = await self._ask_about_model(key)
         except UpstreamProblem as problem:
             return Verdict(_outcome(problem), latency_seconds=time.perf_counter() - started, error_type=problem.error_type)
         return Verdict(
@@ -101,100 +56,137 @@ class Upstream:
             retires_at=retires_at,
         )
 
-    async def complete(self, conversation: Conversation, *, system: str | None) -> Answer:
-        """Return the whole answer; raises UpstreamProblem. The caller bounds the time."""
-        if self._settings.claude_max_tokens > NONSTREAMING_MAX_TOKENS:
-            return await self._assemble(conversation, system=system)
-        timeout = self._timeout(read_seconds=self._settings.request_timeout)
-        with _problems():
-            response = await self._client.messages.with_raw_response.create(**self._parameters(conversation, system), timeout=timeout)
-            return _read_answer(response.http_response.content)
+    async def complete(self, model: str, conversation: Conversation, *, system: str | None, timeout_seconds: float) -> Answer:
+        """Return the whole answer, in `timeout_seconds` at most; raises UpstreamProblem."""
+        if self._settings.claude_max_tokens > MAX_WHOLE_TOKENS:
+            return await self._assemble(model, conversation, system=system, timeout_seconds=timeout_seconds)
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        body = self._body(model, conversation, system)
+        exchange = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.whole, len(body)), body, deadline=deadline)
+        await _require_success(exchange, deadline=deadline)
+        return _read_answer(await exchange.read_whole(deadline=deadline))
 
-    async def stream(self, conversation: Conversation, *, system: str | None) -> AsyncGenerator[list[Event]]:
-        """Yield the answer's events, those of one read together, the last being Finished; raises UpstreamProblem.
-
-        The caller bounds the whole; the first byte and the time between two reads are bounded here.
-        """
-        request = self._client.messages.with_streaming_response.create(**self._parameters(conversation, system), stream=True)
-        reader = _Reader()
-        with _problems():
-            async with AsyncExitStack() as stack:
-                async with asyncio.timeout(self._settings.upstream_first_byte_timeout):
-                    response = await stack.enter_async_context(request)
-                async for chunk in response.http_response.aiter_bytes():
-                    if events := reader.feed(chunk):
-                        yield events
-                    if reader.finished:
-                        return
-        raise UpstreamGarbage("The model's answer ended before its end.", error_type="truncated")
+    async def open(self, model: str, conversation: Conversation, *, system: str | None) -> "Reply":
+        """Return the streamed answer as soon as it begins; raises UpstreamProblem. The caller closes it."""
+        deadline = asyncio.get_running_loop().time() + self._settings.upstream_first_byte_timeout
+        body = self._body(model, conversation, system, stream=True)
+        exchange = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.stream, len(body)), body, deadline=deadline)
+        await _require_success(exchange, deadline=deadline)
+        return Reply(exchange, idle_seconds=self._settings.upstream_idle_timeout)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        self._wire.close()
 
-    async def _assemble(self, conversation: Conversation, *, system: str | None) -> Answer:
-        started, texts, finished = Started("", ""), list[str](), Finished(None, Usage(0, 0))
-        async with aclosing(self.stream(conversation, system=system)) as batches:
-            async for batch in batches:
-                for event in batch:
-                    match event:
-                        case Started():
-                            started = event
-                        case Delta():
-                            texts.append(event.text)
-                        case Finished():
-                            finished = event
-        return Answer(started.id, started.model, "".join(texts), finished.stop_reason, finished.usage)
+    async def _ask_about_model(self, key: str) -> tuple[str | None, str | None]:
+        deadline = asyncio.get_running_loop().time() + self._settings.health_check_timeout
+        exchange = await self._wire.send(self._heads_of(key).model, b"", deadline=deadline)
+        await _require_success(exchange, deadline=deadline)
+        return _read_model(await exchange.read_whole(deadline=deadline))
 
-    def _parameters(self, conversation: Conversation, system: str | None) -> dict[str, Any]:
-        parameters: dict[str, Any] = {
-            "model": self._settings.claude_model,
-            "max_tokens": self._settings.claude_max_tokens,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in conversation],
-        }
+    async def _assemble(self, model: str, conversation: Conversation, *, system: str | None, timeout_seconds: float) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                reply = await self.open(model, conversation, system=system)
+                return await reply.assemble()
+        except TimeoutError as error:
+            raise UpstreamTimeout("The model's API did not answer in time.") from error
+
+    def _heads_of(self, key: str) -> Heads:
+        return self._sdk.heads(key, model=self._settings.claude_model)
+
+    def _body(self, model: str, conversation: Conversation, system: str | None, *, stream: bool = False) -> bytes:
+        parameters: dict[str, Any] = {"model": model, "max_tokens": self._settings.claude_max_tokens, "messages": conversation}
         if system:
             parameters["system"] = system
         if self._settings.claude_effort:
             parameters["output_config"] = {"effort": self._settings.claude_effort}
-        return parameters
-
-    def _timeout(self, *, read_seconds: float) -> httpx2.Timeout:
-        connect = self._settings.upstream_connect_timeout
-        return httpx2.Timeout(connect=connect, pool=connect, read=read_seconds, write=read_seconds)
+        if stream:
+            parameters["stream"] = True
+        return orjson.dumps(parameters)
 
 
-class _Reader:
-    """Turns the bytes of one streamed answer into events."""
+class Reply:
+    """One streamed answer. Whoever opened it closes it."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_exchange", "_finished", "_idle_seconds", "_input_tokens", "_output_tokens", "_parser", "_problem", "_stop_reason")
+
+    def __init__(self, exchange: Exchange, *, idle_seconds: float) -> None:
+        self._exchange = exchange
+        self._idle_seconds = idle_seconds
         self._parser = EventParser()
         self._input_tokens = 0
         self._output_tokens = 0
         self._stop_reason: str | None = None
-        self.finished = False
+        self._finished = False
+        self._problem: UpstreamProblem | None = None
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    async def read(self) -> list[Event]:
+        """Return the events of one read, perhaps none; the last of all is Finished. Raises UpstreamProblem."""
+        if self._problem is not None:
+            raise self._problem
+        data = await self._exchange.read(seconds=self._idle_seconds)
+        if not data:
+            raise UpstreamGarbage("The model's answer ended before its end.", error_type="truncated")
+        events: list[Event] = []
         try:
-            return [event for data in self._parser.feed(chunk) if (event := self._event(data)) is not None]
+            self._collect(data, events)
         except _UNREADABLE as error:
             raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
+        except UpstreamProblem as problem:
+            if not events:
+                raise
+            self._problem = problem  # after what came before it
+        return events
+
+    def close(self) -> None:
+        """Break the answer off at once, unless it is whole."""
+        if self._finished:
+            self._exchange.linger()
+        else:
+            self._exchange.close()
+
+    async def assemble(self) -> Answer:
+        """Return the answer in one piece."""
+        started, texts = Started("", ""), list[str]()
+        try:
+            while True:
+                for event in await self.read():
+                    match event:
+                        case Delta(text):
+                            texts.append(text)
+                        case Started():
+                            started = event
+                        case Finished(stop_reason, usage):
+                            return Answer(started.id, started.model, "".join(texts), stop_reason, usage)
+        finally:
+            self.close()
+
+    def _collect(self, data: bytes, events: list[Event]) -> None:
+        """Append the events that `data` completes, up to the last one or an error."""
+        for content in self._parser.feed(data):
+            event = self._event(content)
+            if event is not None:
+                events.append(event)
+            if self._finished:
+                return
 
     def _event(self, data: dict[str, Any]) -> Event | None:
         match data["type"]:
             case "content_block_delta" if data["delta"]["type"] == "text_delta":
-                return Delta(data["delta"]["text"])
+                return Delta(_text(data["delta"]["text"]))
             case "message_start":
                 message = data["message"]
                 self._count(message["usage"])
-                return Started(message["id"], message["model"])
+                return Started(_text(message["id"]), _text(message["model"]))
             case "message_delta":
                 self._stop_reason = data["delta"].get("stop_reason")
                 self._count(data.get("usage") or {})
             case "message_stop":
-                self.finished = True
+                self._finished = True
                 return Finished(self._stop_reason, Usage(self._input_tokens, self._output_tokens))
             case "error":
-                raise _problem_of_status(_STATUS_OF_TYPE.get(data["error"]["type"], 500), error_type=data["error"]["type"])
+                raise problem_of(status_of(data), body=data)
         return None
 
     def _count(self, usage: dict[str, Any]) -> None:
@@ -203,57 +195,23 @@ class _Reader:
         self._output_tokens = int(usage.get("output_tokens") or self._output_tokens)
 
 
-@contextmanager
-def _problems() -> Iterator[None]:
-    """Raise everything that the SDK and its transport raise as an UpstreamProblem."""
+async def _require_success(exchange: Exchange, *, deadline: float) -> None:
+    """Raise what an answer other than 2xx means. Its body only says more, so a broken one changes nothing."""
+    answer = exchange.answer
+    if 200 <= answer.status < 300:
+        return
     try:
-        yield
-    except (anthropic.AnthropicError, *_TRANSPORT_ERRORS) as error:
-        raise problem_of(error) from error
+        content = await exchange.read_whole(deadline=deadline)
+    except UpstreamProblem:
+        content = b""
+    raise problem_of(answer.status, headers=answer.headers, body=_json(content))
 
 
-def problem_of(error: Exception) -> UpstreamProblem:
-    """Return what `error`, raised by the SDK or its transport, means for the request."""
-    match error:
-        case anthropic.APITimeoutError() | httpx2.TimeoutException() | TimeoutError():
-            return UpstreamTimeout("The model's API did not answer in time.")
-        case anthropic.APIStatusError():
-            return _problem_of_status(
-                error.status_code,
-                error_type=error.type,
-                request_id=error.request_id,
-                retry_after_seconds=_retry_after_seconds(error.response.headers),
-            )
-        case anthropic.APIResponseValidationError():
-            return UpstreamGarbage("The answer of the model's API cannot be read.")
-        case anthropic.APIConnectionError():
-            return UpstreamUnreachable("The model's API cannot be reached.")
-        case anthropic.AnthropicError():
-            return UpstreamFailed("The call of the model's API failed.")
-        case _:
-            return UpstreamUnreachable("The connection to the model's API broke.")
-
-
-def _problem_of_status(
-    status: int, *, error_type: str | None = None, request_id: str | None = None, retry_after_seconds: float | None = None
-) -> UpstreamProblem:
-    kind: type[UpstreamProblem]
-    match status:
-        case 400:
-            kind, detail = UpstreamRefusedRequest, "The model's API finds the request invalid."
-        case 413:
-            kind, detail = UpstreamRefusedSize, "The model's API finds the request too large."
-        case 429:
-            kind, detail = UpstreamRateLimited, "The model's API limits the rate of this service."
-        case 529:
-            kind, detail = UpstreamOverloaded, "The model's API is overloaded."
-        case _ if 400 <= status < 500:
-            kind, detail = UpstreamRefused, _REFUSALS.get(status, "The model's API refuses the request.")
-        case _:
-            kind, detail = UpstreamFailed, "The model's API failed."
-    return kind(
-        detail, error_type=_word(error_type), upstream_status=status, request_id=_word(request_id), retry_after_seconds=retry_after_seconds
-    )
+def _json(content: bytes) -> object:
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return None
 
 
 def _outcome(problem: UpstreamProblem) -> Outcome:
@@ -267,8 +225,8 @@ def _read_answer(content: bytes) -> Answer:
     try:
         message = orjson.loads(content)
         return Answer(
-            id=message["id"],
-            model=message["model"],
+            id=_text(message["id"]),
+            model=_text(message["model"]),
             text="".join(block["text"] for block in message["content"] if block["type"] == "text"),
             stop_reason=message["stop_reason"],
             usage=Usage(int(message["usage"]["input_tokens"]), int(message["usage"]["output_tokens"])),
@@ -280,37 +238,17 @@ def _read_answer(content: bytes) -> Answer:
 def _read_model(content: bytes) -> tuple[str | None, str | None]:
     try:
         model = orjson.loads(content)
-        if not isinstance(model["id"], str):
-            raise TypeError("a model has an id")
-        return _word(model.get("lifecycle")), _timestamp(model.get("retires_at"))
+        _text(model["id"])
+        return word(model.get("lifecycle")), _timestamp(model.get("retires_at"))
     except _UNREADABLE as error:
         raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
 
 
-def _word(value: object) -> str | None:
-    """Return `value` if it is one short word: it goes into logs, metrics and reports, and comes from outside."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return value
 
 
 def _timestamp(value: object) -> str | None:
     return datetime.fromisoformat(value).isoformat() if isinstance(value, str) else None
-
-
-def _retry_after_seconds(headers: httpx2.Headers) -> float | None:
-    """Return the wait that the API asks for: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date."""
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        text = headers.get("retry-after", "")
-        if not text or text[0].isdigit():
-            return float(text) if text else None
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
-    return context

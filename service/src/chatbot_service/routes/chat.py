@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import orjson
@@ -48,7 +48,12 @@ class Chat:
         upstream = self._runtime.require_upstream()
         with self._reported(exchange):
             async with asyncio.timeout(self._settings.request_timeout - exchange.elapsed_seconds):
-                answer = await upstream.complete(request.conversation, system=self._runtime.prompt.text)
+                answer = await upstream.complete(
+                    self._settings.claude_model,
+                    request.conversation,
+                    system=self._runtime.prompt.text,
+                    timeout_seconds=self._settings.request_timeout - exchange.elapsed_seconds,
+                )
         self._count(answer.usage)
         body = {
             "id": answer.id,
@@ -89,9 +94,12 @@ class Chat:
         async with (
             asyncio.timeout_at(began + self._settings.request_timeout) as deadline,
             stream.pinging(self._ping_seconds - exchange.elapsed_seconds, every=self._ping_seconds),
-            aclosing(upstream.stream(request.conversation, system=self._runtime.prompt.text)) as batches,
+            AsyncExitStack() as stack,
         ):
-            async for batch in batches:
+            reply = await upstream.open(self._settings.claude_model, request.conversation, system=self._runtime.prompt.text)
+            stack.callback(reply.close)
+            while not done:
+                batch = await reply.read()
                 waiting += b"".join([_encode(event, exchange) for event in batch if not isinstance(event, Finished)])
                 if all(isinstance(event, Started) for event in batch):
                     continue

@@ -1,0 +1,3 @@
+module chatbot.dev/bench
+
+go 1.21

@@ -1,0 +1,198 @@
+"""One candidate through every phase of a round."""
+
+import http.client
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.service.candidates import Candidate, Place
+from bench.service.figures import Figure, Held, Measured
+from bench.service.load import Load, Report, Stream, Target, load
+from bench.service.processes import Ended, Program, running
+
+READY_SECONDS = 120.0
+SETTLE_SECONDS = 1.0
+CONNECTIONS = 8
+STREAMS = 20
+HELD_BESIDE = 1000
+HELD = (5000, 8000)
+SPACED = Stream(every_ms=20)
+BURSTS = Stream(every_ms=20, burst=20)
+QUIET = Stream(every_ms=20_000)
+"""Open, and hardly ever a piece of text: below the pause after which a stream counts as dead."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Latencies (p50, p99) with nothing between the generator and the upstream."""
+
+    request_ms: tuple[float, float]
+    event_ms: tuple[float, float]
+
+
+def measure_direct(target: Target) -> Direct:
+    """Return what the upstream takes by itself."""
+    with load(target, connections=1) as requests:
+        time.sleep(SETTLE_SECONDS)
+        requests.report()
+        time.sleep(1.5)
+        request_ms = requests.report().request_ms
+    with load(target, connections=STREAMS, stream=SPACED) as events:
+        events.until_open(STREAMS)
+        time.sleep(3)
+        return Direct(request_ms, events.report().stamp_ms)
+
+
+def measure(candidate: Candidate, place: Place, target: Target, *, core: int, direct: Direct) -> Measured:
+    """Start the candidate, measure it, end it. What goes wrong is noted, and ends at most this candidate's round."""
+    found = _Findings()
+    try:
+        with running(candidate.name, candidate.command(place), core=core, folder=place.folder) as program:
+            phases = _Phases(candidate, place, target, program, found)
+            phases.start()
+            phases.requests(direct)
+            phases.events(direct)
+            phases.beside_streams()
+            if candidate.holds:
+                phases.hold()
+    except (Ended, TimeoutError) as error:
+        found.notes.append(str(error))
+    return Measured(found.figures, found.held, found.notes)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    figures: dict[Figure, float] = field(default_factory=dict)
+    held: list[Held] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What happened during some seconds of a load, and the CPU time that the candidate took for it."""
+
+    report: Report
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class _Phases:
+    candidate: Candidate
+    place: Place
+    target: Target
+    program: Program
+    found: _Findings
+
+    def start(self) -> None:
+        """Wait until it is live and ready."""
+        for path, figure in ((self.candidate.live_path, Figure.LIVE_CPU_MS), (self.candidate.ready_path, Figure.READY_CPU_MS)):
+            self._until_answered(path)
+            self.found.figures[figure] = self.program.cpu_seconds() * 1000
+        time.sleep(SETTLE_SECONDS)
+        self.found.figures[Figure.IDLE_MB] = self.program.memory_bytes() / 1e6
+
+    def requests(self, direct: Direct) -> None:
+        """Whole answers: under load for their cost, one by one for their latency."""
+        with load(self.target, connections=CONNECTIONS) as requests:
+            time.sleep(2 * SETTLE_SECONDS)
+            window = self._window(requests, 4)
+        self._per_request(Figure.REQUEST_US, window)
+        with load(self.target, connections=1) as requests:
+            report = self._window(requests, 2).report
+        if report.requests:
+            self.found.figures[Figure.REQUEST_ADDED_P50_MS] = report.request_ms[0] - direct.request_ms[0]
+            self.found.figures[Figure.REQUEST_ADDED_P99_MS] = report.request_ms[1] - direct.request_ms[1]
+
+    def events(self, direct: Direct) -> None:
+        """Streams: a piece of text every 20 ms, then 20 pieces every 400 ms."""
+        with self._streams(STREAMS, SPACED) as streams:
+            window = self._window(streams, 5)
+        self._per_event(Figure.EVENT_US, window)
+        if window.report.stamps:
+            self.found.figures[Figure.EVENT_ADDED_P50_MS] = window.report.stamp_ms[0] - direct.event_ms[0]
+            self.found.figures[Figure.EVENT_ADDED_P99_MS] = window.report.stamp_ms[1] - direct.event_ms[1]
+        with self._streams(STREAMS, BURSTS) as streams:
+            self._per_event(Figure.BURST_EVENT_US, self._window(streams, 3))
+
+    def beside_streams(self) -> None:
+        """Short requests alone, then beside many open streams, whose own cost is taken off."""
+        with load(self.target, connections=CONNECTIONS) as requests:
+            time.sleep(SETTLE_SECONDS)
+            self._per_request(Figure.ALONE_US, self._window(requests, 2.5))
+        before = self.program.memory_bytes()
+        with self._streams(HELD_BESIDE, QUIET) as streams:
+            self.found.figures[Figure.STREAM_KIB] = (self.program.memory_bytes() - before) / 1024 / HELD_BESIDE
+            quiet = self._window(streams, 2).cpu_seconds / 2
+            with load(self.target, connections=CONNECTIONS) as requests:
+                time.sleep(SETTLE_SECONDS / 2)
+                window = self._window(requests, 2.5)
+        self._per_request(Figure.BESIDE_US, _Window(window.report, window.cpu_seconds - quiet * window.report.seconds))
+
+    def hold(self) -> None:
+        """Hold more and more streams."""
+        with load(self.target, connections=HELD[0], stream=QUIET) as first:
+            failed = first.until_open(HELD[0])
+            self._held(HELD[0], failed, first)
+            with load(self.target, connections=HELD[1] - HELD[0], stream=QUIET) as second:
+                failed += second.until_open(HELD[1] - HELD[0])
+                self._held(HELD[1], failed, first, second)
+
+    def _held(self, asked: int, failed: int, *loads: Load) -> None:
+        time.sleep(2 * SETTLE_SECONDS)
+        reports = [each.report() for each in loads]
+        failed += sum(report.failed for report in reports)
+        self.found.held.append(Held(asked, sum(report.open for report in reports), failed, self.program.memory_bytes() / 1e6))
+
+    @contextmanager
+    def _streams(self, streams: int, stream: Stream) -> Iterator[Load]:
+        """Hold streams open; those that could not be opened are noted."""
+        with load(self.target, connections=streams, stream=stream) as running_load:
+            failed = running_load.until_open(streams)
+            if failed:
+                self.found.notes.append(f"{failed} of {streams} streams failed to open")
+            time.sleep(SETTLE_SECONDS)
+            yield running_load
+
+    def _window(self, running_load: Load, seconds: float) -> _Window:
+        before = self.program.cpu_seconds()
+        self._note_failures(running_load.report())
+        time.sleep(seconds)
+        window = _Window(running_load.report(), self.program.cpu_seconds() - before)
+        self._note_failures(window.report)
+        return window
+
+    def _note_failures(self, report: Report) -> None:
+        self.found.notes.extend(f"failed: {reason}" for reason in report.reasons)
+
+    def _per_request(self, figure: Figure, window: _Window) -> None:
+        if window.report.requests:
+            self.found.figures[figure] = window.cpu_seconds * 1e6 / window.report.requests
+        else:
+            self.found.notes.append(f"{figure.name}: no request was answered in {window.report.seconds:.1f} s")
+
+    def _per_event(self, figure: Figure, window: _Window) -> None:
+        if window.report.stamps:
+            self.found.figures[figure] = window.cpu_seconds * 1e6 / window.report.stamps
+        else:
+            self.found.notes.append(f"{figure.name}: no event arrived in {window.report.seconds:.1f} s")
+
+    def _until_answered(self, path: str) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            self.program.check()
+            if _answers(self.place.port, path):
+                return
+            time.sleep(0.01)
+        raise TimeoutError(f"did not answer {path} with 200 within {READY_SECONDS:.0f} s")
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from chatbot_service.errors import StartupFailed
-from chatbot_service.server import bind, scrub_environment
+from chatbot_service.listener import bind
+from chatbot_service.server import scrub_environment
 from tests.conftest import Simulator
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
 

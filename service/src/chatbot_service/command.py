@@ -15,8 +15,9 @@ import uvloop
 from chatbot_service.credentials import SystemPrompt, WatchedFile
 from chatbot_service.demo import Simulator, instructions
 from chatbot_service.errors import SettingsInvalid, StartupFailed
+from chatbot_service.listener import bind
 from chatbot_service.runtime import Runtime
-from chatbot_service.server import Process, bind, scrub_environment
+from chatbot_service.server import Process, scrub_environment
 from chatbot_service.settings import Settings
 from chatbot_service.telemetry import configure_logging
 
@@ -77,7 +78,7 @@ def _serve(*, announce: Callable[[int], None] | None = None) -> None:
     scrub_environment(os.environ)
 
     async def serve() -> None:
-        await Process(Runtime.create(settings, prompt), announce=announce).run(service_socket, admin_socket)
+        await Process(Runtime.create(settings, prompt, output=output), announce=announce).run(service_socket, admin_socket)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

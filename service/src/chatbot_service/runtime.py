@@ -1,12 +1,15 @@
 """What the parts of one process share; made once in `server`, handed to the routes and the middleware."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chatbot_service.credentials import Credentials, SystemPrompt
+from chatbot_service.drain import Drain
 from chatbot_service.errors import NotReady
 from chatbot_service.metrics import Metrics
+from chatbot_service.output import Output
 from chatbot_service.readiness import Readiness
 from chatbot_service.settings import Settings
 from chatbot_service.traffic import Traffic
@@ -24,16 +27,28 @@ class Runtime:
     readiness: Readiness
     traffic: Traffic
     metrics: Metrics
+    drain: Drain
+    output: Output
     started: float
+    connections: Collection[object] = ()
     loop_lag_seconds: float = 0.0
     upstream: "Upstream | None" = None
     credentials: Credentials | None = None
 
     @classmethod
-    def create(cls, settings: Settings, prompt: SystemPrompt) -> "Runtime":
+    def create(cls, settings: Settings, prompt: SystemPrompt, *, output: Output | None = None) -> "Runtime":
         """Return the state of a process that has just started."""
         clock = time.monotonic
-        return cls(settings, prompt, Readiness(clock=clock), Traffic(clock=clock), Metrics(), started=clock())
+        return cls(
+            settings,
+            prompt,
+            Readiness(clock=clock),
+            Traffic(clock=clock),
+            Metrics(),
+            Drain(delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
+            output if output is not None else Output.standard(),
+            started=clock(),
+        )
 
     @property
     def uptime_seconds(self) -> float:

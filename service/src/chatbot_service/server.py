@@ -8,45 +8,28 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import math
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from types import ModuleType
 
 import structlog
-import uvicorn
-from starlette.types import ASGIApp
 
 from chatbot_service.app import create_admin_app, create_app
 from chatbot_service.credentials import Credentials, FixedKey, KeySource, WatchedFile
-from chatbot_service.errors import StartupFailed
+from chatbot_service.listener import Listener
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
 from chatbot_service.telemetry import log_loop_error
 
-KEEP_ALIVE_SECONDS = 75
-ADMIN_GRACE_SECONDS = 1
+ADMIN_END_SECONDS = 0.3
 WATCH_SECONDS = 0.25
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-
-
-def bind(host: str, port: int, *, variable: str) -> socket.socket:
-    """Return a listening socket, for both families when `host` is empty or `::`; raises StartupFailed that names what is wrong."""
-    both = host in ("", "::") and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
-    except OSError as error:
-        # A resolver's errors are negative, and Python appends to every message what was attempted.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
-        place = f"{host} port {port}" if host else f"port {port}"
-        raise StartupFailed(f"cannot listen on {place} ({variable}): {reason}") from error
 
 
 def scrub_environment(environ: MutableMapping[str, str]) -> None:
@@ -56,37 +39,6 @@ def scrub_environment(environ: MutableMapping[str, str]) -> None:
             del environ[name]
 
 
-class Listener(uvicorn.Server):
-    """One of the two servers."""
-
-    def __init__(self, app: ASGIApp, *, grace_seconds: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=math.ceil(grace_seconds),
-            )
-        )
-        self.accepting = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the process."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
-        await super().startup(sockets)
-        self.accepting.set()
-
-
 class Process:
     """Runs the service until it is told to stop."""
 
@@ -94,10 +46,10 @@ class Process:
         self._runtime = runtime
         self._announce = announce
         self._port = 0
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._service = Listener(create_app(runtime), grace_seconds=runtime.settings.drain_timeout)
-        self._admin = Listener(create_admin_app(runtime), grace_seconds=ADMIN_GRACE_SECONDS)
+        self._signals = 0
+        self._service = Listener(create_app(runtime))
+        self._admin = Listener(create_admin_app(runtime))
+        runtime.connections = self._service.port.connections
 
     async def run(self, service_socket: socket.socket, admin_socket: socket.socket) -> None:
         """Serve both ports; returns when a signal has ended the service and its last request is done."""
@@ -113,32 +65,47 @@ class Process:
             self._port = service_socket.getsockname()[1]
             log.info("listening", port=self._port, admin_port=admin_socket.getsockname()[1])
             keeper = group.create_task(self._keep())
-            await self._stop.wait()
-            log.info("stopping", in_flight=self._runtime.traffic.in_flight)
-            keeper.cancel()
-            was_ready = self._runtime.readiness.ready
-            self._runtime.readiness.draining = True
-            if was_ready:
-                await self._wait_until_out_of_rotation()
+            await self._drain()
             self._service.should_exit = True
             await service
-            self._admin.should_exit = True
+            keeper.cancel()
+            await self._end_admin()
             await admin
-        if self._runtime.upstream is not None:
-            await self._runtime.upstream.close()
         log.info("stopped")
 
-    async def _wait_until_out_of_rotation(self) -> None:
-        """Go on accepting for the drain delay: kube-proxy and balancers hear of the end of a pod later than the pod."""
+    async def _drain(self) -> None:
+        """Wait for the signal, then until no client is left."""
+        drain, readiness = self._runtime.drain, self._runtime.readiness
+        await drain.wait_until_begun()
+        log.info("stopping", in_flight=self._runtime.traffic.in_flight, open_connections=self._service.open_connections)
+        was_ready = readiness.ready
+        readiness.draining = True
+        self._service.end_after_answers()
+        if was_ready:
+            await drain.delay()
+        await self._service.close()
+        await drain.finish(self._service.emptied())
+
+    async def _end_admin(self) -> None:
+        if self._runtime.upstream is not None:
+            await self._runtime.upstream.close()
+        self._admin.end_after_answers()
+        await self._admin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), timeout=self._runtime.settings.drain_delay)
+            await asyncio.wait_for(self._admin.emptied(), timeout=ADMIN_END_SECONDS)
+        self._admin.should_exit = True
 
     def _signalled(self, number: int) -> None:
-        """Stop, without the delay for a person's Ctrl-C; at the second signal leave what is still in flight."""
-        self._service.force_exit = self._admin.force_exit = self._stop.is_set()
-        if self._stop.is_set() or number == signal.SIGINT:
-            self._hurry.set()
-        self._stop.set()
+        """Stop, without the delay for a person's Ctrl-C; at the second signal end what is in flight, at the third everything."""
+        self._signals += 1
+        drain = self._runtime.drain
+        drain.begin()
+        if number == signal.SIGINT:
+            drain.skip_delay()
+        if self._signals == 2:
+            drain.cut()
+        elif self._signals > 2:
+            os._exit(0)
 
     async def _keep(self) -> None:
         """Load the SDK, then keep key, prompt and readiness current."""

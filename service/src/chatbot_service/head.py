@@ -1,0 +1,40 @@
+"""What a request's head must be beyond what llhttp asks of it. Pure.
+
+llhttp refuses by itself bare CR and LF, NUL, folded and malformed fields, a second Content-Length, and one beside
+Transfer-Encoding; the tests hold it to that.
+"""
+
+import re
+from collections.abc import Sequence
+
+from chatbot_service.errors import HttpProblem
+
+MAX_BYTES = 16 * 1024
+MAX_FIELDS = 100
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+
+
+def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise HttpProblem for a head that is too large, ambiguous or not HTTP/1; the fields' names are in lower case."""
+    size, hosts, host = len(target), 0, b""
+    for name, value in fields:
+        size += len(name) + len(value) + 4
+        if name == b"host":
+            hosts += 1
+            host = value
+        elif name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
+            raise HttpProblem(501, "The only transfer coding taken is chunked, in HTTP/1.1.")
+    if size > MAX_BYTES:
+        raise too_large()
+    if version not in ("1.1", "1.0"):
+        raise HttpProblem(505, "The version of HTTP is neither 1.1 nor 1.0.")
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise HttpProblem(400, "A request has exactly one Host.")
+    if hosts and not _HOST.fullmatch(host):
+        raise HttpProblem(400, "The Host is not the name of a host.")
+
+
+def too_large() -> HttpProblem:
+    """Return the refusal of a head that exceeds either limit."""
+    return HttpProblem(431, f"The request's head exceeds {MAX_BYTES} bytes or {MAX_FIELDS} fields.")

@@ -1,0 +1,126 @@
+"""One port: its socket, its connections, and how it stops without turning away anybody who has already come."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from chatbot_service.errors import StartupFailed
+from chatbot_service.protocol import Patience, Port, Protocol
+
+BACKLOG = 2048
+UNSENT_BYTES = 16 * 1024
+"""In the kernel, of what a client's window has no room for. Without it, the kernel takes 4 MB for each client that reads nothing."""
+GRACE_SECONDS = 1
+"""For a request that is on its way on a connection that is about to be closed."""
+END_SECONDS = 0.5
+
+
+def bind(host: str, port: int, *, variable: str) -> socket.socket:
+    """Return a listening socket, for both families when `host` is empty or `::`; raises StartupFailed that names what is wrong."""
+    both = host in ("", "::") and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:
+        # A resolver's errors are negative, and Python appends to every message what was attempted.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror).partition(" (")[0]
+        place = f"{host} port {port}" if host else f"port {port}"
+        raise StartupFailed(f"cannot listen on {place} ({variable}): {reason}") from error
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # its connections inherit it
+    return listening
+
+
+class Listener(uvicorn.Server):
+    """Serves `app` on one socket. `serve` runs until `should_exit`; the rest says how its end is prepared, in this order."""
+
+    def __init__(self, app: ASGIApp, *, patience: Patience | None = None) -> None:
+        self.port = Port(patience or Patience())
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=self.port.patience.next_request,
+            )
+        )
+        self.server_state = self.port
+        self.accepting = asyncio.Event()
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def open_connections(self) -> int:
+        """Return how many clients are connected."""
+        return len(self.port.connections)
+
+    def end_after_answers(self) -> None:
+        """Make every answer from now on the last of its connection."""
+        self.port.ending = True
+        for connection in self._connections():
+            connection.end_after_answer()
+
+    async def close(self) -> None:
+        """Take in the connections that wait to be accepted, then no more; close those that are idle."""
+        loop = asyncio.get_running_loop()
+        # Closing a listening socket resets what waits in its backlog: it must stay open, under another number, until that is empty.
+        waiting = [listening.dup() for listening in self._sockets]
+        for server in self.servers:
+            server.close()
+        for listening in waiting:
+            with listening:
+                for connection in _accept_waiting(listening):
+                    await loop.connect_accepted_socket(self._connect, connection)
+        for known in self._connections():
+            known.end_when_idle(GRACE_SECONDS)
+
+    async def emptied(self) -> None:
+        """Return when no client is connected any more."""
+        while self.port.connections:
+            self.port.connection_left.clear()
+            await self.port.connection_left.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept, and say so."""
+        loop = asyncio.get_running_loop()
+        self._sockets = sockets or []
+        self.servers = [await loop.create_server(self._connect, sock=listening, backlog=BACKLOG) for listening in self._sockets]
+        self.started = True
+        self.accepting.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  as uvicorn has it
+        """End what is left."""
+        for server in self.servers:
+            server.close()
+        for connection in self._connections():
+            connection.abort()
+        if self.port.tasks:
+            _, left = await asyncio.wait(self.port.tasks, timeout=END_SECONDS)
+            for task in left:
+                task.cancel()
+
+    def _connect(self) -> Protocol:
+        return Protocol(self.config, self.port, loop=asyncio.get_running_loop())
+
+    def _connections(self) -> list[Protocol]:
+        return [connection for connection in self.port.connections if isinstance(connection, Protocol)]
+
+
+def _accept_waiting(listening: socket.socket) -> Iterator[socket.socket]:
+    listening.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            with suppress(ConnectionAbortedError):
+                yield listening.accept()[0]

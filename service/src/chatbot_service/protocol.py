@@ -1,0 +1,359 @@
+"""HTTP/1.1 towards the clients: uvicorn's protocol, strict about heads and impatient with clients that neither send nor read.
+
+Owns what a connection may cost before the application hears of a request and after it has answered one; a body is the
+application's until it has answered. Nothing here is done once an event of a stream.
+"""
+
+import asyncio
+import fcntl
+import struct
+import termios
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httptools
+import orjson
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from chatbot_service.errors import UNFORESEEN, HttpProblem
+from chatbot_service.head import MAX_BYTES, MAX_FIELDS, check_head, too_large
+from chatbot_service.telemetry import stack_trace
+
+MAX_PIPELINED = 100
+MAX_UNREAD_BYTES = 1024 * 1024
+"""Taken in of a request that has had its answer."""
+WRITE_BUFFER_BYTES = 32 * 1024
+"""What may wait here for the client to read before the application has to; one more write may come on top."""
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a client may take."""
+
+    head: float = 10.0
+    """From the connection, or from the first byte of a later head, to the head's end."""
+    next_request: int = 75
+    reading: float = 30.0
+    """Without taking in a single byte of what waits for it."""
+    farewell: float = 3.0
+    """To take in the answer to a request that it has not sent to its end."""
+
+
+class Port(ServerState):
+    """What the connections of one port share. `refusals` counts by status; once `ending`, every answer is the last of its connection."""
+
+    def __init__(self, patience: Patience) -> None:
+        super().__init__()
+        self.patience = patience
+        self.refusals: Counter[int] = Counter()
+        self.ending = False
+        self.connection_left = asyncio.Event()
+
+
+class _Outlet:
+    """The transport as uvicorn's requests see it: writing is the transport's own, closing is the protocol's."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, transport: asyncio.Transport, *, close: Callable[[], None], is_closing: Callable[[], bool]) -> None:
+        self.write = transport.write
+        self.close = close
+        self.is_closing = is_closing
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, config: uvicorn.Config, port: Port, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(config, port, app_state={}, _loop=loop)
+        self._port = port
+        self._patience = port.patience
+        self._raw: asyncio.Transport
+        self._running: RequestResponseCycle | None = None
+        self._in_head = False
+        self._deaf = False  # whatever comes in is thrown away
+        self._leaving = False  # the last answer is written
+        self._refusal: HttpProblem | None = None  # answered after what came before
+        self._unparsed_bytes = 0  # since the end of a head or a piece of a body
+        self._unread_bytes = 0  # of a request that has had its answer
+        self._sending_timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Wait for the first head."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._raw = transport
+        self.transport = _Outlet(transport, close=self._close, is_closing=self._is_closing)  # type: ignore[assignment]  # all that is used
+        self._expect_within(self._patience.head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being served, which for uvicorn is the one that came last."""
+        self._leaving = True
+        super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self._unset_keepalive_if_required()
+        for timer in (self._sending_timer, self._reading_timer):
+            if timer is not None:
+                timer.cancel()
+        self._port.connection_left.set()
+
+    def end_after_answer(self) -> None:
+        """Make the answers that have not begun the last of this connection."""
+        for cycle in (self._running, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_started:
+                cycle.keep_alive = False
+
+    def end_when_idle(self, grace_seconds: int) -> None:
+        """Close the connection if it is between two requests, else once it has been for `grace_seconds`."""
+        self.timeout_keep_alive = grace_seconds
+        if self._running is None and not self._in_head:
+            self._expect_within(grace_seconds)
+        elif not self._busy and not self._in_head:
+            self._close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        self._raw.abort()
+
+    @property
+    def _busy(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _is_closing(self) -> bool:
+        return self._leaving or self._raw.is_closing()
+
+    def _close(self) -> None:
+        """Close it, but let the client read its answer first if it may still be sending: RFC 9112, section 9.6."""
+        if self._is_closing():
+            return
+        self._leaving = self._deaf = True
+        self._unset_keepalive_if_required()
+        if self._refusal or self._in_head or self.pipeline or (self._running is not None and self.cycle.more_body):
+            self._raw.write_eof()
+            self.flow.resume_reading()
+            self._expect_within(self._patience.farewell)
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._raw.close()
+        if self._raw.get_write_buffer_size():
+            self._watch_reader()
+
+    # What comes in
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in, or throw it away."""
+        if self._deaf:
+            self._unread_bytes += len(data)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.flow.pause_reading()
+            return
+        self._unparsed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._parse_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(_problem(error))
+        else:
+            if self._unparsed_bytes > MAX_BYTES:
+                self._refuse(too_large())
+            elif self._in_head and self._sending_timer is None:
+                self._expect_within(self._patience.head)
+
+    def _parse_without_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as RFC 9110, section 7.8 allows; with its Upgrade llhttp would not see the request's body."""
+        version = self.parser.get_http_version().encode()
+        fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(fields))
+        self._unparsed_bytes = 0
+        self.data_received(head + rest)
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._unset_keepalive_if_required()
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; a trailer is no part of the request."""
+        if self._in_head:
+            if len(self.headers) == MAX_FIELDS:
+                raise too_large()
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Serve a request whose head is sound, in its turn."""
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise HttpProblem(501, "This is no proxy.")
+            return  # it comes again without
+        check_head(self.parser.get_http_version(), self.url, self.headers)
+        if len(self.pipeline) == MAX_PIPELINED:
+            raise HttpProblem(503, "Too many requests wait for the one before them.")
+        super().on_headers_complete()
+        self._in_head = False
+        self._unparsed_bytes = 0
+        if self._sending_timer is not None:
+            self._sending_timer.cancel()
+            self._sending_timer = None
+        if self._port.ending or self.expect_100_continue:  # unless it is told to continue, it may leave out the body
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Pass on a piece of the body; after the answer it is of no use."""
+        self._unparsed_bytes = 0
+        if not self.cycle.response_complete:
+            super().on_body(body)
+            return
+        self._unread_bytes += len(body)
+        if self._unread_bytes > MAX_UNREAD_BYTES:
+            raise HttpProblem(413, "The rest of the body is too large.")
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        if self._in_head:
+            return  # it comes again without its upgrade
+        self._unparsed_bytes = 0
+        if self.cycle.response_complete:
+            self.cycle.more_body = False
+            self._unread_bytes = 0
+            self._expect_next_within(self.timeout_keep_alive)
+        else:
+            super().on_message_complete()
+
+    # What goes out
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if one waits."""
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and not self._is_closing():
+            if self._refusal is not None:
+                self._answer(self._refusal)
+            elif self.cycle.more_body:
+                self._expect_next_within(self._patience.farewell)
+
+    def _refuse(self, problem: HttpProblem) -> None:
+        """Answer what cannot be served, in its turn, and close."""
+        self._deaf = True
+        if not self._in_head and self.cycle is self._running:
+            self._break_off(problem)
+            return
+        if not self._in_head:
+            self.pipeline.popleft()
+        self._refusal = problem
+        if not self._busy:
+            self._answer(problem)
+
+    def _break_off(self, problem: HttpProblem) -> None:
+        """End the request that is being served: its body cannot be read to the end."""
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        if self.cycle.response_started:
+            self._close()
+        else:
+            self._answer(problem)
+
+    def _answer(self, problem: HttpProblem) -> None:
+        correlation_id = str(uuid.uuid4())
+        body = orjson.dumps(problem.body(correlation_id))
+        fields = [
+            *self._port.default_headers,
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"x-correlation-id", correlation_id.encode()),
+            (b"connection", b"close"),
+            *([(b"retry-after", b"%d" % problem.retry_after)] if problem.retry_after is not None else []),
+        ]
+        self._raw.write(b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body))
+        self._port.refusals[problem.status] += 1
+        log.warning(
+            "request refused", correlation_id=correlation_id, http_status=problem.status, client_ip=self._client_ip, reason=problem.detail
+        )
+        self._close()
+
+    # Time
+
+    def _expect_within(self, seconds: float) -> None:
+        """Wait for the end of a head, or for the end of a client that has had its last answer."""
+        if self._sending_timer is not None:
+            self._sending_timer.cancel()
+        self._sending_timer = self.loop.call_later(seconds, self._sends_too_slowly)
+
+    def _sends_too_slowly(self) -> None:
+        self._sending_timer = None
+        if self._busy:
+            self._expect_within(self._patience.head)  # it has to wait for its turn anyway
+        elif self._in_head and not self._leaving:
+            self._refuse(HttpProblem(408, "The request's head did not come in time."))
+        else:
+            self._leave()
+
+    def _expect_next_within(self, seconds: float) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def pause_writing(self) -> None:
+        """Hold the application back; the client does not read as fast as it writes."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """Let the application go on."""
+        super().resume_writing()
+        if self._reading_timer is not None and not self._raw.is_closing():
+            self._reading_timer.cancel()
+            self._reading_timer = None
+
+    def _watch_reader(self) -> None:
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+        self._reading_timer = self.loop.call_later(self._patience.reading, self._judge_reader, self._unread_by_client())
+
+    def _judge_reader(self, before: int) -> None:
+        if self._unread_by_client() < before:
+            self._watch_reader()
+            return
+        log.info("connection cut, the client reads nothing", client_ip=self._client_ip)
+        self._raw.abort()
+
+    def _unread_by_client(self) -> int:
+        """Return the bytes that the client has not taken in, the kernel's share included."""
+        buffer = fcntl.ioctl(self._raw.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        return self._raw.get_write_buffer_size() + int(struct.unpack("i", buffer)[0])
+
+    @property
+    def _client_ip(self) -> str:
+        return (self.client or ("", 0))[0].removeprefix("::ffff:")
+
+
+def _problem(error: httptools.HttpParserError) -> HttpProblem:
+    """Return the refusal for what the parser raised: one of our own, or a 400 in llhttp's words, which quote nothing."""
+    cause = error.__context__
+    if isinstance(cause, HttpProblem):
+        return cause
+    if isinstance(cause, (httptools.HttpParserInvalidURLError, UnicodeDecodeError, AttributeError)):
+        return HttpProblem(400, "The request's target cannot be read.")
+    if cause is not None:
+        log.error("request failed", stack_trace=stack_trace(cause))
+        return HttpProblem(500, UNFORESEEN)
+    return HttpProblem(400, f"This is no HTTP/1.1: {error}.")

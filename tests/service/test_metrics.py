@@ -1,43 +1,181 @@
+"""What /metrics shows of the real service, and that nothing from outside adds a label; the README's table is compared with a scrape."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+import chatbot_service
+from chatbot_service.conversation import Usage
+from chatbot_service.credentials import SystemPrompt
+from chatbot_service.exchange import Exchange
+from chatbot_service.gauges import Gauges
+from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
+from chatbot_service.runtime import Runtime
+from chatbot_service.settings import Settings
 from tests.conftest import Simulator
 from tests.service.conftest import Service, start_service
 
+README = Path(chatbot_service.__file__).parents[2] / "README.md"
+CHAT = {"http_request_method": "POST", "http_route": "/api/chat"}
+MODEL = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic", "gen_ai_request_model": "claude-sonnet-5-5"}
 
-def metric(service: Service, sample: str) -> float:
-    lines = service.request("GET", "/metrics", admin=True).body.decode().splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
+
+def samples(text: bytes) -> Iterator[Sample]:
+    return itertools.chain.from_iterable(family.samples for family in text_string_to_metric_families(text.decode()))
 
 
-def test_requests_tokens_and_failures_are_counted(service: Service, simulator: Simulator) -> None:
-    samples = [
-        'chatbot_requests_total{route="chat",status="200"}',
-        'chatbot_requests_total{route="chat",status="502"}',
-        'chatbot_upstream_errors_total{status="502"}',
-        'chatbot_request_duration_seconds_count{mode="stream",route="chat"}',
-        "chatbot_time_to_first_token_seconds_count",
-    ]
-    before = [metric(service, sample) for sample in samples]
+def scrape(service: Service) -> bytes:
+    return service.request("GET", "/metrics", admin=True).body
+
+
+def value(text: bytes, name: str, **labels: str) -> float:
+    """Return the sum of the samples with `name` and at least `labels`."""
+    return sum(sample.value for sample in samples(text) if sample.name == name and labels.items() <= sample.labels.items())
+
+
+class Growth:
+    """How much a metric of `service` has grown since this was made."""
+
+    def __init__(self, service: Service, name: str, **labels: str) -> None:
+        self._service, self._name, self._labels = service, name, labels
+        self._before = self._read()
+
+    @property
+    def now(self) -> float:
+        return self._read() - self._before
+
+    def _read(self) -> float:
+        return value(scrape(self._service), self._name, **self._labels)
+
+
+def test_requests_first_tokens_and_failures_are_counted(service: Service, simulator: Simulator) -> None:
+    duration = "http_server_request_duration_seconds_count"
+    served = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="")
+    failed = Growth(service, duration, **CHAT, http_response_status_code="502", error_type="502")
+    broken = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="stream")
+    first_tokens = Growth(service, "gen_ai_server_time_to_first_token_seconds_count")
+    unknown = Growth(service, duration, http_route="", http_response_status_code="404", http_request_method="_OTHER")
 
     service.chat()
+    service.chat(stream=True)
+    service.request("PURGE", "/a/path/of/the/clients/choice")
+    simulator.behave(overload_at=6, pace="1ms")
     service.chat(stream=True)
     simulator.behave(error={"status": 500})
     service.chat()
 
-    def grown() -> list[float]:
-        return [metric(service, sample) - old for sample, old in zip(samples, before, strict=True)]
+    service.wait_until(lambda: (served.now, broken.now, failed.now, first_tokens.now, unknown.now) == (2, 1, 1, 2, 1), seconds=10)
 
-    service.wait_until(lambda: grown() == [2, 1, 1, 1, 1], seconds=5)
-    assert metric(service, 'chatbot_tokens_total{direction="output"}') == service.report()["tokens"]["output"]
+
+def test_attempts_and_tokens_are_counted_by_model(service: Service, simulator: Simulator) -> None:
+    tokens = "gen_ai_client_token_usage_sum"
+    reported = service.report()["tokens"]
+    used = {kind: Growth(service, tokens, **MODEL, gen_ai_token_type=kind) for kind in ("input", "output")}
+
+    usage = service.chat().json["usage"]
+
+    assert {kind: growth.now for kind, growth in used.items()} == {"input": usage["input_tokens"], "output": usage["output_tokens"]}
+    assert service.report()["tokens"]["output"] - reported["output"] == usage["output_tokens"]
+
+
+def test_requests_under_way_are_gauges(service: Service, simulator: Simulator) -> None:
+    simulator.behave(pace="10s", events=5)
+
+    with service.open_chat(stream=True):
+        service.wait_until(lambda: value(scrape(service), "chatbot_requests_in_flight") == 1)
+        text = scrape(service)
+
+    assert value(text, "http_server_active_requests") == 1
+    assert value(text, "chatbot_open_connections") == 1
+    assert value(text, "http_client_open_connections", http_connection_state="active") == 1
+    service.wait_until(lambda: value(scrape(service), "http_server_active_requests") == 0)
+    service.wait_until(lambda: value(scrape(service), "chatbot_open_connections") == 0)
+
+
+def test_the_state_of_the_process_is_shown(service: Service) -> None:
+    service.wait_until(lambda: value(scrape(service), "chatbot_event_loop_lag_seconds_count") > 0)
+
+    text = scrape(service)
+
+    assert value(text, "chatbot_ready") == 1
+    assert [sample.labels["state"] for sample in samples(text) if sample.name == "chatbot_credentials_state" and sample.value] == [
+        "Accepted"
+    ]
+    assert value(text, "chatbot_build_info", version=chatbot_version()) == 1
+    assert value(text, "chatbot_log_lines_dropped_total") == 0
+
+
+def chatbot_version() -> str:
+    return Settings.from_environment({}).version
 
 
 def test_metrics_are_prometheus_text_and_on_the_admin_port_alone(service: Service) -> None:
     reply = service.request("GET", "/metrics", admin=True)
 
     assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert b"# TYPE chatbot_request_duration_seconds histogram" in reply.body
-    assert b"chatbot_ready 1.0" in reply.body
+    assert b"# TYPE http_server_request_duration_seconds histogram" in reply.body
     assert service.request("GET", "/metrics").status == service.request("GET", "/report").status == 404
 
 
+@pytest.mark.programs
 def test_metrics_can_be_turned_off(simulator: Simulator) -> None:
     with start_service(simulator, wait_ready=False, METRICS_ENABLED="false") as service:
         assert service.request("GET", "/metrics", admin=True).status == 404
+
+
+def exchange_of(route: str, *, streamed: bool = False) -> Exchange:
+    return Exchange(
+        correlation_id="1", client_ip="127.0.0.1", route=route, streamed=streamed, first_token_seconds=0.1 if streamed else None
+    )
+
+
+def everything(metrics: Metrics, models: list[str]) -> None:
+    """Count everything there is, with every value of every label."""
+    for method, route, status in itertools.product([*METHODS, "BREW"], ["", "/api/chat", "/health"], [200, 400, 404, 429, 499, 500, 503]):
+        metrics.request_ended(exchange_of(route, streamed=True), method=method, status=status)
+    for model in models:
+        for error_type in (None, *ERROR_TYPES, "a word of the API that nobody knows"):
+            metrics.attempt_ended(model, seconds=1, error_type=error_type)
+        metrics.tokens_used(model, Usage(1, 1))
+        metrics.retried(model)
+    metrics.shed("busy")
+    metrics.rate_limited("pod")
+    metrics.loop_lagged(0.001)
+
+
+async def render_everything() -> bytes:
+    """Return a scrape that has every metric."""
+    runtime = Runtime.create(Settings.from_environment({}), SystemPrompt(None))
+    runtime.metrics.add(Gauges(runtime))
+    everything(runtime.metrics, ["model"])
+    return runtime.metrics.render()
+
+
+def test_what_clients_and_the_api_say_adds_no_label() -> None:
+    metrics = Metrics()
+    everything(metrics, ["model"])
+    before = len(metrics.render().splitlines())
+
+    for number in range(100):
+        metrics.request_ended(exchange_of(""), method=f"METHOD{number}", status=404)
+        metrics.attempt_ended("model", seconds=1, error_type=f"error_{number}")
+
+    assert len(metrics.render().splitlines()) == before
+
+
+def test_the_readme_names_every_metric_with_its_type_and_labels() -> None:
+    table = dict(re.findall(r"^\| `((?:chatbot|gen_ai|http)_\w+)` \| (\w+ \| [^|]*) \|", README.read_text(), flags=re.MULTILINE))
+
+    shown = {}
+    for family in text_string_to_metric_families(asyncio.run(render_everything()).decode()):
+        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+        name = family.name + {"counter": "_total", "info": "_info"}.get(family.type, "")
+        shown[name] = f"{family.type} | {', '.join(f'`{label}`' for label in labels)}"
+    assert {name: row for name, row in shown.items() if not name.startswith("process_")} == table
+    assert all(name in README.read_text() for name in shown)

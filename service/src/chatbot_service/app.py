@@ -17,15 +17,16 @@ from chatbot_service.runtime import Runtime
 
 def create_app(runtime: Runtime) -> Starlette:
     """Return what clients talk to."""
+    routes = [
+        Route("/api/chat", Chat(runtime), methods=["POST"]),
+        *_health_routes(runtime),
+    ]
     return _application(
-        routes=[
-            Route("/api/chat", Chat(runtime), methods=["POST"]),
-            *_health_routes(runtime),
-        ],
+        routes=routes,
         middleware=[
             Middleware(CorrelationId, trusted_proxies=runtime.settings.trusted_proxies),
             Middleware(AccessLog),
-            Middleware(Counts, runtime=runtime),
+            Middleware(Counts, runtime=runtime, routes=[route.path for route in routes]),
             Middleware(ErrorBoundary),
         ],
     )

@@ -22,6 +22,7 @@ class Exchange:
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None
     response_bytes: int = 0
+    route: str = ""
     chat: bool = False
     streamed: bool = False
     outcome: Outcome | None = None

@@ -1,59 +1,141 @@
-"""Prometheus metrics, on a registry of their own. Every label has a small fixed set of values."""
+"""Prometheus metrics of what happens, on a registry of their own; what merely is at a moment is read by `gauges` at the scrape.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
+Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prometheus does, where they exist; ours begin with
+`chatbot_`. Every label has a small fixed set of values, and a client or the model's API can add none.
+"""
 
+from collections.abc import Sequence
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client.registry import Collector
+
+from chatbot_service.conversation import Usage
 from chatbot_service.exchange import Exchange
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600)
+OTHER = "_OTHER"
+"""OpenTelemetry's word for a value outside of a label's set."""
+
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+ERROR_TYPES = frozenset(
+    {
+        "api_error",
+        "authentication_error",
+        "billing_error",
+        "connection_error",
+        "internal_error",
+        "invalid_answer",
+        "invalid_request_error",
+        "not_found_error",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_error",
+        "request_too_large",
+        "timeout",
+        "timeout_error",
+        "truncated",
+    }
+)
+"""The types that the model's API documents, and our own for what is no answer."""
+
+# The bounds are the conventions', and beyond them what an answer of minutes and an objective of 3 s need.
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 3, 5, 7.5, 10, 15, 30, 60, 120, 300, 600)
+_OPERATION_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36)
+_FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 3, 5, 7.5, 10, 15, 30)
+_TOKENS = tuple(4**power for power in range(14))
+_LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+_GEN_AI = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic"}
+_GEN_AI_LABELS = [*_GEN_AI, "gen_ai_request_model"]
 
 
 class Metrics:
-    """What Prometheus may read; `observe` once a request."""
+    """What is counted as it happens. A label's child is looked up once and kept."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Counter("chatbot_requests", "Requests by route and status.", ["route", "status"], registry=self.registry)
-        self._duration = Histogram(
-            "chatbot_request_duration_seconds",
-            "Time until an answer was whole.",
-            ["route", "mode"],
-            buckets=_SECONDS,
-            registry=self.registry,
+        self.active_requests = 0
+        self._requests = self._histogram(
+            "http_server_request_duration_seconds",
+            "Time from a request's head until its answer was whole, on the service's port.",
+            ["http_request_method", "http_route", "http_response_status_code", "error_type"],
+            bounds=_REQUEST_SECONDS,
         )
-        self._first_token = Histogram(
-            "chatbot_time_to_first_token_seconds", "Time until a streamed answer's first words.", buckets=_SECONDS, registry=self.registry
+        self._first_token = self._histogram(
+            "gen_ai_server_time_to_first_token_seconds",
+            "Time from a request's head until the first words of its streamed answer.",
+            list(_GEN_AI),
+            bounds=_FIRST_TOKEN_SECONDS,
+        ).labels(**_GEN_AI)
+        self._operations = self._histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Time of one attempt at the model's API.",
+            [*_GEN_AI_LABELS, "error_type"],
+            bounds=_OPERATION_SECONDS,
         )
-        self.in_flight = Gauge("chatbot_requests_in_flight", "Chat requests being served.", registry=self.registry)
-        self._upstream_errors = Counter(
-            "chatbot_upstream_errors",
-            "Failed calls of the model's API by HTTP status given to the client.",
-            ["status"],
-            registry=self.registry,
+        self._token_usage = self._histogram(
+            "gen_ai_client_token_usage",
+            "Tokens of one answer, as the model's API counts them.",
+            [*_GEN_AI_LABELS, "gen_ai_token_type"],
+            bounds=_TOKENS,
         )
-        self._tokens = Counter("chatbot_tokens", "Tokens used.", ["direction"], registry=self.registry)
-        self._ready = Gauge("chatbot_ready", "1 when the service may be sent traffic.", registry=self.registry)
+        self._loop_lag = self._histogram(
+            "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
+        )
+        self._retries = self._counter("chatbot_upstream_retries", "Attempts at the model's API after the first of a request.", ["model"])
+        self._shed = self._counter("chatbot_requests_shed", "Requests refused because this pod had no room for them.", ["reason"])
+        self._limited = self._counter("chatbot_requests_rate_limited", "Requests refused by this pod's rate limits.", ["scope"])
+        self._request_child = cache(self._requests.labels)
+        self._operation_child = cache(self._operations.labels)
+        self._token_child = cache(self._token_usage.labels)
 
-    def observe(self, exchange: Exchange, *, status: int) -> None:
+    def request_ended(self, exchange: Exchange, *, method: str, status: int) -> None:
         """Count one request that is over."""
-        route = "chat" if exchange.chat else "other"
-        self._requests.labels(route, str(status)).inc()
-        self._duration.labels(route, "stream" if exchange.streamed else "json").observe(exchange.elapsed_seconds)
+        error_type = str(status) if status >= 500 else "stream" if exchange.failed else ""
+        child = self._request_child(method if method in METHODS else OTHER, exchange.route, status, error_type)
+        child.observe(exchange.elapsed_seconds)
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)
 
-    def upstream_failed(self, status: int) -> None:
-        """Count a failed call of the model's API."""
-        self._upstream_errors.labels(str(status)).inc()
+    def attempt_ended(self, model: str, *, seconds: float, error_type: str | None = None) -> None:
+        """Count one attempt at the model's API that is over, with the type of its error if it failed."""
+        bounded = error_type if error_type is None or error_type in ERROR_TYPES else OTHER
+        self._operation_child(*_GEN_AI.values(), model, bounded or "").observe(seconds)
 
-    def tokens_used(self, *, input_tokens: int, output_tokens: int) -> None:
+    def retried(self, model: str) -> None:
+        """Count an attempt that is not the first."""
+        self._retries.labels(model).inc()
+
+    def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of one answer."""
-        self._tokens.labels("input").inc(input_tokens)
-        self._tokens.labels("output").inc(output_tokens)
+        self._token_child(*_GEN_AI.values(), model, "input").observe(usage.input_tokens)
+        self._token_child(*_GEN_AI.values(), model, "output").observe(usage.output_tokens)
 
-    def render(self, *, ready: bool) -> bytes:
+    def shed(self, reason: str) -> None:
+        """Count a request that was refused for want of room, by the code of its answer."""
+        self._shed.labels(reason).inc()
+
+    def rate_limited(self, scope: str) -> None:
+        """Count a request over a rate limit: the whole pod's, or one client's."""
+        self._limited.labels(scope).inc()
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Count one measurement of the event loop's lag."""
+        self._loop_lag.observe(seconds)
+
+    def add(self, collector: Collector) -> None:
+        """Show what `collector` reads at every scrape as well."""
+        self.registry.register(collector)
+
+    def render(self) -> bytes:
         """Return every metric in Prometheus' text form."""
-        self._ready.set(int(ready))
         return generate_latest(self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str], *, bounds: Sequence[float]) -> Histogram:
+        return Histogram(name, text, labels, buckets=bounds, registry=self.registry)
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import orjson
@@ -85,20 +85,25 @@ class AccessLog:
 class Counts:
     """Feeds the metrics and the report's windows."""
 
-    def __init__(self, app: ASGIApp, *, runtime: Runtime) -> None:
+    def __init__(self, app: ASGIApp, *, runtime: Runtime, routes: Collection[str]) -> None:
         self._app = app
         self._runtime = runtime
+        self._routes = frozenset(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        exchange = Exchange.of(scope)
+        exchange.route = scope["path"] if scope["path"] in self._routes else ""
+        metrics = self._runtime.metrics
+        metrics.active_requests += 1
         try:
             await self._app(scope, receive, send)
         finally:
-            exchange = Exchange.of(scope)
-            self._runtime.metrics.observe(exchange, status=final_status(exchange))
+            metrics.active_requests -= 1
+            metrics.request_ended(exchange, method=scope["method"], status=final_status(exchange))
             if exchange.chat:
                 self._count_chat(exchange)
 

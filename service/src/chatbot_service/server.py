@@ -21,6 +21,7 @@ import structlog
 from chatbot_service.app import create_admin_app, create_app
 from chatbot_service.credentials import Credentials, FixedKey, KeySource, WatchedFile
 from chatbot_service.listener import Listener
+from chatbot_service.resources import Resources
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
 from chatbot_service.telemetry import log_loop_error
@@ -120,9 +121,10 @@ class Process:
         async with asyncio.TaskGroup() as group:
             group.create_task(runtime.credentials.run())
             group.create_task(self._watch())
+            group.create_task(Resources(runtime).run())
 
     async def _watch(self) -> None:
-        """Reread the prompt, measure the event loop's lag, and log every change between ready and not."""
+        """Reread the prompt, and log every change between ready and not."""
         readiness = self._runtime.readiness
         last: str | None = ""
         while True:
@@ -134,9 +136,7 @@ class Process:
             elif reason not in (None, last):
                 log.log(logging.INFO if readiness.unverified else logging.WARNING, "service not ready", reason=reason)
             last = reason
-            due = time.monotonic() + WATCH_SECONDS
             await asyncio.sleep(WATCH_SECONDS)
-            self._runtime.loop_lag_seconds = max(0.0, time.monotonic() - due)
 
     def _announce_once(self) -> None:
         if self._announce is not None:

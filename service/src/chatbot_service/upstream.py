@@ -38,6 +38,11 @@ class Upstream:
         """Return how many connections there are, in use or kept."""
         return self._wire.open_connections
 
+    @property
+    def idle_connections(self) -> int:
+        """Return how many connections are kept for the next request."""
+        return self._wire.idle_connections
+
     def use_key(self, key: str) -> None:
         """Send `key` from the next request on."""
         self._heads = self._heads_of(key)

@@ -54,6 +54,11 @@ class Wire:
         """Return how many connections there are, in use or kept."""
         return len(self._open)
 
+    @property
+    def idle_connections(self) -> int:
+        """Return how many connections are kept for the next request."""
+        return len(self._idle)
+
     async def send(self, head: bytes, body: bytes, *, deadline: float) -> "Exchange":
         """Send a request and return when the head of its answer is there, by `deadline` in the event loop's time.
 

@@ -117,12 +117,10 @@ class Chat:
     @contextmanager
     def _in_flight(self) -> Iterator[None]:
         self._runtime.traffic.in_flight += 1
-        self._runtime.metrics.in_flight.inc()
         try:
             yield
         finally:
             self._runtime.traffic.in_flight -= 1
-            self._runtime.metrics.in_flight.dec()
 
     @contextmanager
     def _reported(self, exchange: Exchange) -> Iterator[None]:
@@ -140,7 +138,7 @@ class Chat:
 
     def _failed(self, problem: UpstreamProblem, exchange: Exchange) -> None:
         exchange.error_type = problem.error_type
-        self._runtime.metrics.upstream_failed(problem.status)
+        self._runtime.metrics.attempt_ended(self._settings.claude_model, seconds=exchange.elapsed_seconds, error_type=problem.error_type)
         if isinstance(problem, (UpstreamFailed, UpstreamOverloaded, UpstreamTimeout)):
             self._runtime.readiness.upstream_failing = True
         log.error(
@@ -156,7 +154,7 @@ class Chat:
     def _count(self, usage: Usage) -> None:
         self._runtime.traffic.input_tokens += usage.input_tokens
         self._runtime.traffic.output_tokens += usage.output_tokens
-        self._runtime.metrics.tokens_used(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        self._runtime.metrics.tokens_used(self._settings.claude_model, usage)
 
 
 class _EventStream:

@@ -15,12 +15,13 @@ from chatbot_service.settings import Settings
 from chatbot_service.traffic import Traffic
 
 if TYPE_CHECKING:
+    from chatbot_service.calls import Calls
     from chatbot_service.upstream import Upstream
 
 
 @dataclass
 class Runtime:
-    """The process's state. `upstream` and `credentials` are there once the SDK is loaded."""
+    """The process's state. `upstream`, `calls` and `credentials` are there once the SDK is loaded."""
 
     settings: Settings
     prompt: SystemPrompt
@@ -33,6 +34,7 @@ class Runtime:
     connections: Collection[object] = ()
     loop_lag_seconds: float = 0.0
     upstream: "Upstream | None" = None
+    calls: "Calls | None" = None
     credentials: Credentials | None = None
 
     @classmethod

@@ -19,6 +19,7 @@ from types import ModuleType
 import structlog
 
 from chatbot_service.app import create_admin_app, create_app
+from chatbot_service.calls import Calls
 from chatbot_service.credentials import Credentials, FixedKey, KeySource, WatchedFile
 from chatbot_service.listener import Listener
 from chatbot_service.resources import Resources
@@ -115,6 +116,7 @@ class Process:
         module = await _import_in_thread("chatbot_service.upstream")
         upstream = module.Upstream(settings)
         runtime.upstream = upstream
+        runtime.calls = Calls(upstream, settings, runtime.metrics)
         runtime.credentials = Credentials(
             source=_key_source(settings), readiness=runtime.readiness, check=upstream.check, use=upstream.use_key, clock=time.monotonic
         )

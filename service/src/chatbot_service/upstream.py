@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from chatbot_service.connection import RoundTrip
 from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started, Usage
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout
 from chatbot_service.failures import problem_of, status_of, word
@@ -17,7 +18,7 @@ from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.sdk import MAX_WHOLE_TOKENS, Heads, Sdk
 from chatbot_service.settings import Settings
 from chatbot_service.sse import EventParser
-from chatbot_service.wire import Exchange, Origin, Wire
+from chatbot_service.wire import Origin, Wire
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 """What reading an answer of another shape raises."""
@@ -67,17 +68,17 @@ class Upstream:
             return await self._assemble(model, conversation, system=system, timeout_seconds=timeout_seconds)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         body = self._body(model, conversation, system)
-        exchange = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.whole, len(body)), body, deadline=deadline)
-        await _require_success(exchange, deadline=deadline)
-        return _read_answer(await exchange.read_whole(deadline=deadline))
+        trip = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.whole, len(body)), body, deadline=deadline)
+        await _require_success(trip, deadline=deadline)
+        return _read_answer(await trip.read_whole(deadline=deadline))
 
     async def open(self, model: str, conversation: Conversation, *, system: str | None) -> "Reply":
         """Return the streamed answer as soon as it begins; raises UpstreamProblem. The caller closes it."""
         deadline = asyncio.get_running_loop().time() + self._settings.upstream_first_byte_timeout
         body = self._body(model, conversation, system, stream=True)
-        exchange = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.stream, len(body)), body, deadline=deadline)
-        await _require_success(exchange, deadline=deadline)
-        return Reply(exchange, idle_seconds=self._settings.upstream_idle_timeout)
+        trip = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.stream, len(body)), body, deadline=deadline)
+        await _require_success(trip, deadline=deadline)
+        return Reply(trip, idle_seconds=self._settings.upstream_idle_timeout)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -85,9 +86,9 @@ class Upstream:
 
     async def _ask_about_model(self, key: str) -> tuple[str | None, str | None]:
         deadline = asyncio.get_running_loop().time() + self._settings.health_check_timeout
-        exchange = await self._wire.send(self._heads_of(key).model, b"", deadline=deadline)
-        await _require_success(exchange, deadline=deadline)
-        return _read_model(await exchange.read_whole(deadline=deadline))
+        trip = await self._wire.send(self._heads_of(key).model, b"", deadline=deadline)
+        await _require_success(trip, deadline=deadline)
+        return _read_model(await trip.read_whole(deadline=deadline))
 
     async def _assemble(self, model: str, conversation: Conversation, *, system: str | None, timeout_seconds: float) -> Answer:
         try:
@@ -114,10 +115,10 @@ class Upstream:
 class Reply:
     """One streamed answer. Whoever opened it closes it."""
 
-    __slots__ = ("_exchange", "_finished", "_idle_seconds", "_input_tokens", "_output_tokens", "_parser", "_problem", "_stop_reason")
+    __slots__ = ("_finished", "_idle_seconds", "_input_tokens", "_output_tokens", "_parser", "_problem", "_stop_reason", "_trip")
 
-    def __init__(self, exchange: Exchange, *, idle_seconds: float) -> None:
-        self._exchange = exchange
+    def __init__(self, trip: RoundTrip, *, idle_seconds: float) -> None:
+        self._trip = trip
         self._idle_seconds = idle_seconds
         self._parser = EventParser()
         self._input_tokens = 0
@@ -130,7 +131,7 @@ class Reply:
         """Return the events of one read, perhaps none; the last of all is Finished. Raises UpstreamProblem."""
         if self._problem is not None:
             raise self._problem
-        data = await self._exchange.read(seconds=self._idle_seconds)
+        data = await self._trip.read(seconds=self._idle_seconds)
         if not data:
             raise UpstreamGarbage("The model's answer ended before its end.", error_type="truncated")
         events: list[Event] = []
@@ -147,9 +148,9 @@ class Reply:
     def close(self) -> None:
         """Break the answer off at once, unless it is whole."""
         if self._finished:
-            self._exchange.linger()
+            self._trip.linger()
         else:
-            self._exchange.close()
+            self._trip.close()
 
     async def assemble(self) -> Answer:
         """Return the answer in one piece."""
@@ -200,13 +201,13 @@ class Reply:
         self._output_tokens = int(usage.get("output_tokens") or self._output_tokens)
 
 
-async def _require_success(exchange: Exchange, *, deadline: float) -> None:
+async def _require_success(trip: RoundTrip, *, deadline: float) -> None:
     """Raise what an answer other than 2xx means. Its body only says more, so a broken one changes nothing."""
-    answer = exchange.answer
+    answer = trip.answer
     if 200 <= answer.status < 300:
         return
     try:
-        content = await exchange.read_whole(deadline=deadline)
+        content = await trip.read_whole(deadline=deadline)
     except UpstreamProblem:
         content = b""
     raise problem_of(answer.status, headers=answer.headers, body=_json(content))

@@ -180,6 +180,8 @@ class Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version().encode()
         fields = [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
         head = b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(fields))
+        self.parser = httptools.HttpRequestParser(self)  # the old one is at its end if the connection is to be closed
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._unparsed_bytes = 0
         self.data_received(head + rest)
 
@@ -255,10 +257,10 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, problem: HttpProblem) -> None:
         """Answer what cannot be served, in its turn, and close."""
         self._deaf = True
-        if not self._in_head and self.cycle is self._running:
-            self._break_off(problem)
-            return
-        if not self._in_head:
+        if not self._in_head and self._running is not None and self.cycle.more_body:
+            if self.cycle is self._running:
+                self._break_off(problem)
+                return
             self.pipeline.popleft()
         self._refusal = problem
         if not self._busy:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished
+from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Usage
 from chatbot_service.errors import UpstreamProblem, UpstreamTimeout
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
@@ -81,10 +81,11 @@ class Attempt:
         self._delivering = True
         self._permit.content_came()
 
-    def succeed(self) -> None:
+    def succeed(self, usage: Usage) -> None:
         """The answer is whole."""
         self._permit.succeed()
         self._metrics.attempt_ended(self.model, seconds=self._clock() - self._began)
+        self._metrics.tokens_used(self.model, usage)
 
     def fail(self, error: BaseException) -> None:
         """`error` ended it: the API's failure, the deadline, or something that says nothing about the API."""
@@ -151,7 +152,7 @@ class OpenStream:
 
     def _judge(self, events: list[Event]) -> None:
         if events and isinstance(events[-1], Finished):
-            self._attempt.succeed()
+            self._attempt.succeed(events[-1].usage)
 
 
 def log_failure(call: Call, breaker: Breaker, error: BaseException) -> None:

@@ -84,7 +84,7 @@ class Calls:
     async def _complete(self, conversation: Conversation, system: str | None, attempt: Attempt) -> Answer:
         timeout_seconds = attempt.left_seconds + MARGIN_SECONDS
         answer = await self._upstream.complete(attempt.model, conversation, system=system, timeout_seconds=timeout_seconds)
-        attempt.succeed()
+        attempt.succeed(answer.usage)
         return answer
 
     async def _open(self, conversation: Conversation, system: str | None, attempt: Attempt) -> OpenStream:

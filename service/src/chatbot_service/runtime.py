@@ -57,8 +57,8 @@ class Runtime:
         """Return the seconds since the start."""
         return time.monotonic() - self.started
 
-    def require_upstream(self) -> "Upstream":
-        """Return the client of the model's API; raises NotReady until there is one and a key for it."""
-        if self.upstream is None or not self.readiness.has_key:
+    def require_calls(self) -> "Calls":
+        """Return what asks the model's API; raises NotReady until there is a key for it."""
+        if self.calls is None or not self.readiness.has_key:
             raise NotReady(f"The service is not ready: {self.readiness.reason or 'starting'}.")
-        return self.upstream
+        return self.calls

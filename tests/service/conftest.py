@@ -178,6 +178,8 @@ def _session_service(_session_simulator: Simulator) -> Iterator[Service]:
         _session_simulator,
         POD_UID="uid-1",
         POD_TEMPLATE_HASH="hash-1",
+        ANTHROPIC_MAX_RETRIES="1",  # a failure of one test is one failure, and no other test's business
+        BREAKER_FAILURE_THRESHOLD="1000000",
         ANTHROPIC_AUTH_TOKEN="invalid-token",
         HTTP_PROXY="http://127.0.0.1:9",
         ALL_PROXY="http://127.0.0.1:9",

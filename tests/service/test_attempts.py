@@ -73,8 +73,9 @@ async def line_to(simulator: Simulator, **variables: str) -> AsyncIterator[Line]
 
 
 async def read_to_the_end(stream: OpenStream) -> None:
-    while not isinstance((await stream.read() or [None])[-1], Finished):
-        pass
+    events = stream.first
+    while not (events and isinstance(events[-1], Finished)):
+        events = await stream.read()
 
 
 both = pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])

@@ -3,6 +3,7 @@
 `start_service()` gives a test its own one; the fixture `service` lends the session's, pointed at the session's simulator.
 """
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -23,6 +24,13 @@ from tests.conftest import Simulator
 
 COMMAND = Path(sys.executable).with_name("chatbot-service")
 START_SECONDS = 60.0
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the tests of a module that names LOOP_FACTORIES once on each of them, all others on asyncio's own event loop."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]]
+    loops = getattr(getattr(item, "module", None), "LOOP_FACTORIES", {"asyncio": asyncio.new_event_loop})
+    return loops
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,8 @@ class Service:
         with contextlib.closing(connection):
             given = {"content-type": "application/json"} if body is not None else {}
             data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-            connection.request(method, path, data, {**given, **(headers or {})})
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before it was sent to its end: the answer is there
+                connection.request(method, path, data, {**given, **(headers or {})})
             response = connection.getresponse()
             content = response.read()
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, content)

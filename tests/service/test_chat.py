@@ -11,10 +11,11 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message
 
+from chatbot_service.calls import Calls
 from chatbot_service.conversation import Conversation, Delta, Event, Finished, Started, Usage
-from chatbot_service.credentials import SystemPrompt
 from chatbot_service.errors import UpstreamOverloaded
 from chatbot_service.exchange import Exchange
+from chatbot_service.files import SystemPrompt
 from chatbot_service.routes.chat import Chat
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
@@ -247,9 +248,10 @@ class Connection:
     """A client's connection at the ASGI level."""
 
     def __init__(self, upstream: ScriptedUpstream, *, ping_seconds: float) -> None:
-        runtime = Runtime.create(Settings.from_environment({}), SystemPrompt(None))
+        settings = Settings.from_environment({"ANTHROPIC_MAX_RETRIES": "1"})
+        runtime = Runtime.create(settings, SystemPrompt(None))
         runtime.readiness.key_taken()
-        runtime.upstream = cast("Any", upstream)
+        runtime.calls = Calls(cast("Any", upstream), settings, runtime.metrics)
         self.sent: list[Message] = []
         self._requests: asyncio.Queue[Message] = asyncio.Queue()
         self._requests.put_nowait({"type": "http.request", "body": b'{"message": "x", "stream": true}', "more_body": False})

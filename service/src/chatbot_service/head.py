@@ -25,7 +25,7 @@ def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]
             host = value
         elif name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
             raise HttpProblem(501, "The only transfer coding taken is chunked, in HTTP/1.1.")
-    if size > MAX_BYTES:
+    if size > MAX_BYTES or len(fields) > MAX_FIELDS:
         raise too_large()
     if version not in ("1.1", "1.0"):
         raise HttpProblem(505, "The version of HTTP is neither 1.1 nor 1.0.")

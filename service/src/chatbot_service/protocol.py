@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from chatbot_service.errors import UNFORESEEN, HttpProblem
-from chatbot_service.head import MAX_BYTES, MAX_FIELDS, check_head, too_large
+from chatbot_service.head import MAX_BYTES, check_head, too_large
 from chatbot_service.telemetry import stack_trace
 
 MAX_PIPELINED = 100
@@ -162,6 +162,10 @@ class Protocol(HttpToolsProtocol):
             if self._unread_bytes > MAX_UNREAD_BYTES:
                 self.flow.pause_reading()
             return
+        if len(data) > MAX_BYTES:
+            for begin in range(0, len(data), MAX_BYTES):
+                self.data_received(data[begin : begin + MAX_BYTES])
+            return
         self._unparsed_bytes += len(data)
         try:
             self.parser.feed_data(data)
@@ -191,13 +195,6 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self._in_head = True
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head; a trailer is no part of the request."""
-        if self._in_head:
-            if len(self.headers) == MAX_FIELDS:
-                raise too_large()
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """Serve a request whose head is sound, in its turn."""
         if self.parser.should_upgrade():
@@ -208,6 +205,7 @@ class Protocol(HttpToolsProtocol):
         if len(self.pipeline) == MAX_PIPELINED:
             raise HttpProblem(503, "Too many requests wait for the one before them.")
         super().on_headers_complete()
+        self.headers = []  # for trailers, which are no part of the request
         self._in_head = False
         self._unparsed_bytes = 0
         if self._sending_timer is not None:

@@ -1,10 +1,12 @@
-import os
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from chatbot_service.credentials import Credentials, FixedKey, SystemPrompt, WatchedFile, parse_key
+from chatbot_service.credentials import Credentials, FixedKey, parse_key
+from chatbot_service.files import WatchedFile
 from chatbot_service.readiness import CredentialsState, Outcome, Readiness, Verdict
 
 
@@ -24,37 +26,6 @@ def test_a_malformed_key_is_refused_without_being_quoted(content: bytes) -> None
         parse_key(content)
 
 
-def test_a_file_changes_when_it_appears_is_rewritten_or_goes(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    file = WatchedFile(str(path))
-
-    assert file.changed()
-    assert not file.changed()
-    path.write_text("1")
-    assert file.changed()
-    path.write_text("22")
-    assert file.changed()
-    path.unlink()
-    assert file.changed()
-    assert file.read() is None
-
-
-def test_a_secret_swapped_by_its_symbolic_link_is_a_change(tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "key").write_text(name)
-    (tmp_path / "data").symlink_to("first")
-    (tmp_path / "key").symlink_to("data/key")
-    file = WatchedFile(str(tmp_path / "key"))
-    assert file.changed()
-
-    (tmp_path / "new").symlink_to("second")
-    (tmp_path / "new").rename(tmp_path / "data")
-
-    assert file.changed()
-    assert file.read() == b"second"
-
-
 class Bench:
     """Credentials on a file, with a judge and a clock in the test's hands."""
 
@@ -64,15 +35,23 @@ class Bench:
         self.verdicts: dict[str, Outcome] = {}
         self.checked: list[str] = []
         self.used: list[str] = []
+        self.lifecycle: str | None = None
+        self.refuse: Callable[[], None] = lambda: None
         self.readiness = Readiness(clock=lambda: self.now)
         self.readiness.listening = True
         self.credentials = Credentials(
-            source=WatchedFile(str(path)), readiness=self.readiness, check=self.check, use=self.used.append, clock=lambda: self.now
+            source=WatchedFile(str(path)), readiness=self.readiness, check=self.check, use=self.use, clock=lambda: self.now
         )
 
     async def check(self, key: str) -> Verdict:
         self.checked.append(key)
-        return Verdict(self.verdicts.get(key, Outcome.ACCEPTED))
+        return Verdict(
+            self.verdicts.get(key, Outcome.ACCEPTED), latency_seconds=0.25, lifecycle=self.lifecycle, retires_at="2026-11-30T00:00:00+00:00"
+        )
+
+    def use(self, key: str, *, on_refused: Callable[[], None]) -> None:
+        self.used.append(key)
+        self.refuse = on_refused
 
     async def write(self, text: str) -> None:
         replacement = self.path.with_suffix(".new")
@@ -82,7 +61,9 @@ class Bench:
 
     async def step(self, *, after: float = 0.0) -> None:
         self.now += after
-        await self.credentials.step()
+        self.credentials.step()
+        if self.credentials._checking is not None:
+            await self.credentials._checking
 
 
 @pytest.fixture
@@ -228,6 +209,125 @@ async def test_a_check_that_fails_unforeseen_cannot_judge(bench: Bench, monkeypa
     assert bench.readiness.credentials is CredentialsState.UNVERIFIED
 
 
+async def test_a_successor_that_cannot_be_judged_is_taken_once_the_old_key_is_refused(bench: Bench) -> None:
+    await bench.write("old")
+    bench.verdicts["new"] = Outcome.UNJUDGEABLE
+    await bench.write("new")
+
+    bench.refuse()
+
+    assert bench.used == ["old", "new"]
+    assert bench.readiness.credentials is CredentialsState.UNVERIFIED
+    assert bench.readiness.ready
+
+
+async def test_a_successor_of_a_refused_key_is_taken_as_soon_as_it_cannot_be_judged(bench: Bench) -> None:
+    await bench.write("old")
+    bench.verdicts |= {"old": Outcome.KEY_REFUSED, "new": Outcome.UNJUDGEABLE}
+    bench.refuse()
+
+    await bench.write("new")
+
+    assert bench.used == ["old", "new"]
+
+
+async def test_a_refused_successor_is_not_taken_whatever_happens_to_the_old_key(bench: Bench) -> None:
+    await bench.write("old")
+    bench.verdicts["new"] = Outcome.KEY_REFUSED
+    await bench.write("new")
+
+    bench.refuse()
+
+    assert bench.used == ["old"]
+
+
+async def test_a_request_that_was_still_sent_with_the_old_key_says_nothing_of_the_new(bench: Bench) -> None:
+    await bench.write("old")
+    refuse_old = bench.refuse
+    await bench.write("new")
+    bench.verdicts["newer"] = Outcome.UNJUDGEABLE
+    await bench.write("newer")
+
+    refuse_old()
+
+    assert bench.used == ["old", "new"]
+
+
+async def test_a_key_that_requests_find_refused_is_checked_at_once_but_not_again_and_again(bench: Bench) -> None:
+    await bench.write("key")
+    bench.verdicts["key"] = Outcome.KEY_REFUSED
+
+    bench.refuse()
+    await bench.step(after=4)
+    assert bench.checked == ["key"]
+    await bench.step(after=1)
+    bench.refuse()
+    await bench.step(after=1)
+
+    assert bench.checked == ["key", "key"]
+    assert bench.readiness.credentials is CredentialsState.REJECTED
+    assert bench.readiness.ready
+
+
+async def test_a_refused_key_that_is_written_again_is_still_refused(bench: Bench) -> None:
+    await bench.write("key")
+    bench.verdicts["key"] = Outcome.KEY_REFUSED
+    bench.refuse()
+    await bench.step(after=5)
+
+    bench.verdicts["key"] = Outcome.UNJUDGEABLE
+    await bench.write("key")
+
+    assert bench.readiness.credentials is CredentialsState.REJECTED
+
+
+async def test_a_change_of_the_file_does_not_wait_for_a_check_that_hangs(bench: Bench) -> None:
+    await bench.write("old")
+    answers = asyncio.Event()
+
+    async def hanging(key: str) -> Verdict:
+        bench.checked.append(key)
+        if key == "slow":
+            await answers.wait()
+        return Verdict(Outcome.ACCEPTED)
+
+    bench.credentials._check = hanging
+    bench.path.write_text("slow")
+    bench.credentials.step()
+    await asyncio.sleep(0)
+
+    await bench.write("fast")
+    answers.set()
+    await asyncio.sleep(0)
+
+    assert bench.checked == ["old", "slow", "fast"]
+    assert bench.used == ["old", "fast"]
+
+
+async def test_a_deprecated_model_is_told_once_a_day(bench: Bench) -> None:
+    bench.lifecycle = "deprecated"
+
+    with capture_logs() as lines:
+        await bench.write("key")
+        for _ in range(25):
+            await bench.step(after=3_600)
+
+    warnings = [line for line in lines if line["event"] == "model is deprecated"]
+    assert [(line["log_level"], line["retires_at"]) for line in warnings] == [("warning", "2026-11-30T00:00:00+00:00")] * 2
+    assert warnings[0]["days_to_retirement"] >= 0
+    assert len(bench.checked) == 26
+
+
+async def test_the_latency_of_the_last_check_is_known_whatever_it_came_to(bench: Bench) -> None:
+    await bench.write("key")
+    bench.verdicts["key"] = Outcome.UNJUDGEABLE
+    bench.readiness.check_latency_seconds = 0.0
+
+    await bench.step(after=3_600)
+
+    assert bench.readiness.check_latency_seconds == 0.25
+
+
 async def test_a_key_from_the_environment_is_taken_once() -> None:
     readiness = Readiness(clock=lambda: 0.0)
     used: list[str] = []
@@ -235,30 +335,11 @@ async def test_a_key_from_the_environment_is_taken_once() -> None:
     async def check(_: str) -> Verdict:
         return Verdict(Outcome.ACCEPTED)
 
-    credentials = Credentials(source=FixedKey(b"key"), readiness=readiness, check=check, use=used.append, clock=lambda: 0.0)
-    await credentials.step()
-    await credentials.step()
+    def use(key: str, **_: object) -> None:
+        used.append(key)
+
+    credentials = Credentials(source=FixedKey(b"key"), readiness=readiness, check=check, use=use, clock=lambda: 0.0)
+    credentials.step()
+    credentials.step()
 
     assert used == ["key"]
-
-
-def test_a_prompt_is_reread_when_its_file_changes_and_kept_when_it_breaks(tmp_path: Path) -> None:
-    path = tmp_path / "prompt"
-    path.write_text("Be brief.")
-    prompt = SystemPrompt(WatchedFile(str(path)))
-    assert prompt.refresh()
-    assert prompt.text == "Be brief."
-
-    path.write_text("Be very brief.")
-    assert prompt.refresh()
-    assert prompt.text == "Be very brief."
-
-    path.write_bytes(b"\xff")
-    os.utime(path, ns=(1, 1))
-    assert prompt.refresh()
-    assert prompt.text == "Be very brief."
-
-
-def test_a_prompt_that_was_asked_for_and_is_not_there_is_told(tmp_path: Path) -> None:
-    assert not SystemPrompt(WatchedFile(str(tmp_path / "none"))).refresh()
-    assert SystemPrompt(None).refresh()

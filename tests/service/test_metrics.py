@@ -12,8 +12,8 @@ from prometheus_client.samples import Sample
 
 import chatbot_service
 from chatbot_service.conversation import Usage
-from chatbot_service.credentials import SystemPrompt
 from chatbot_service.exchange import Exchange
+from chatbot_service.files import SystemPrompt
 from chatbot_service.gauges import Gauges
 from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
 from chatbot_service.runtime import Runtime

@@ -1,6 +1,6 @@
 import orjson
 
-from chatbot_service.credentials import SystemPrompt
+from chatbot_service.files import SystemPrompt
 from chatbot_service.report import build_report
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings

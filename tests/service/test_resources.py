@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from chatbot_service.credentials import SystemPrompt
+from chatbot_service.files import SystemPrompt
 from chatbot_service.output import Output
 from chatbot_service.resources import Resources, memory_rss_bytes, open_file_descriptors
 from chatbot_service.runtime import Runtime

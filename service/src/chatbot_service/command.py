@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from chatbot_service.credentials import SystemPrompt, WatchedFile
 from chatbot_service.demo import Simulator, instructions
 from chatbot_service.errors import SettingsInvalid, StartupFailed
+from chatbot_service.files import SystemPrompt, WatchedFile
 from chatbot_service.listener import bind
 from chatbot_service.runtime import Runtime
 from chatbot_service.server import Process, scrub_environment

@@ -1,57 +1,27 @@
-"""The API key and the system prompt: where they come from, whether the key may be used, and their change while we run.
+"""The API key: where it comes from, whether it may be used, and its change while we run.
 
-kubelet swaps a mounted Secret by renaming a symbolic link, so a file is looked at again whenever its resolved path, time or size differ.
 A key in use that was once accepted is never given up for a worse one: a new key is checked first, and a missing file keeps the old.
 """
 
 import asyncio
 import logging
-import os
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from chatbot_service.readiness import CredentialsState, Outcome, Readiness, Verdict
-from chatbot_service.telemetry import stack_trace
+from chatbot_service.telemetry import stack_trace, timestamp
 
 POLL_SECONDS = 1.0
-MAX_FILE_BYTES = 1024 * 1024
+WARN_SECONDS = 24 * 3_600.0
 MAX_KEY_LENGTH = 1024
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-
-
-class WatchedFile:
-    """A small file and whether it changed since it was last read."""
-
-    def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._seen: object = object()
-
-    def changed(self) -> bool:
-        """Whether the file is another one than at the last call; the first call says yes."""
-        before, self._seen = self._seen, self._signature()
-        return self._seen != before
-
-    def read(self) -> bytes | None:
-        """Return the content, or None when there is no readable file of a sensible size."""
-        try:
-            with self._path.open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-        except OSError:
-            return None
-        return content if len(content) <= MAX_FILE_BYTES else None
-
-    def _signature(self) -> object:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return os.path.realpath(self._path), status.st_ino, status.st_mtime_ns, status.st_size
 
 
 class FixedKey:
@@ -94,23 +64,6 @@ def parse_key(content: bytes | None) -> str | None:
     return text.decode("ascii")
 
 
-class SystemPrompt:
-    """The instructions that precede every conversation; a file that goes away or breaks leaves the last good ones."""
-
-    def __init__(self, file: WatchedFile | None) -> None:
-        self._file = file
-        self.text: str | None = None
-
-    def refresh(self) -> bool:
-        """Read the file again if it changed; returns whether there is a prompt, or none is asked for."""
-        if self._file is not None and self._file.changed() and (content := self._file.read()) is not None:
-            try:
-                self.text = content.decode()
-            except UnicodeDecodeError:
-                log.warning("system prompt is not UTF-8, keeping the last one")
-        return self._file is None or self.text is not None
-
-
 @dataclass(frozen=True)
 class CheckIntervals:
     """When a key is checked again, in seconds."""
@@ -138,8 +91,15 @@ _LEVELS = {
 }
 
 
+class UseKey(Protocol):
+    """Takes up a key for the requests to come."""
+
+    def __call__(self, key: str, *, on_refused: Callable[[], None]) -> None:
+        """Use `key`; `on_refused` is called whenever a request with it is answered 401."""
+
+
 class Credentials:
-    """The key in use and, while one is on trial, its successor. `step` is called about once a second."""
+    """The key in use and, while one is on trial, its successor. `step` is called about once a second and never waits."""
 
     def __init__(
         self,
@@ -147,7 +107,7 @@ class Credentials:
         source: KeySource,
         readiness: Readiness,
         check: Callable[[str], Awaitable[Verdict]],
-        use: Callable[[str], None],
+        use: UseKey,
         clock: Callable[[], float],
         intervals: CheckIntervals = CheckIntervals(),
     ) -> None:
@@ -158,27 +118,57 @@ class Credentials:
         self._clock = clock
         self._intervals = intervals
         self._key: str | None = None
+        self._key_refused = False
         self._candidate: str | None = None
         self._fault: CredentialsState | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._next_check = 0.0
+        self._last_check = -math.inf
         self._last: tuple[str, Outcome] | None = None
+        self._warned_of_retirement = -math.inf
         self.changed_at: str | None = None
 
     async def run(self, *, poll_seconds: float = POLL_SECONDS) -> None:
         """Keep the key and the knowledge of it current until cancelled."""
-        while True:
-            await self.step()
-            await asyncio.sleep(poll_seconds)
+        try:
+            while True:
+                self.step()
+                await asyncio.sleep(poll_seconds)
+        finally:
+            self._abandon_check()
 
-    async def step(self) -> None:
-        """Take up a changed file, and check the key whose check is due."""
+    def step(self) -> None:
+        """Take up a changed file, and begin the check that is due; a check of what the file held before is of no use any more."""
         if self._source.changed():
+            self._abandon_check()
             self._take(self._source.read())
-        subject = self._candidate or self._key
-        if subject is not None and self._clock() >= self._next_check:
-            verdict = await self._checked(subject)
-            self._next_check = self._clock() + self._intervals.after(verdict.outcome)
-            self._judged(subject, verdict)
+        if self._subject is not None and self._checking is None and self._clock() >= self._next_check:
+            self._checking = asyncio.create_task(self._judge(self._subject))
+
+    def key_refused(self, key: str) -> None:
+        """A request with `key` was answered 401: if it is still in use, take its successor unless that is refused, or look at it again."""
+        if key != self._key:
+            return
+        self._key_refused = True
+        if self._candidate is not None and self._last == (self._candidate, Outcome.UNJUDGEABLE):
+            self._swap(self._candidate)
+        self._next_check = min(self._next_check, self._last_check + self._intervals.unjudgeable)
+
+    @property
+    def _subject(self) -> str | None:
+        return self._candidate or self._key
+
+    def _abandon_check(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
+            self._checking = None
+
+    async def _judge(self, key: str) -> None:
+        verdict = await self._checked(key)
+        self._checking = None
+        self._last_check = self._clock()
+        self._next_check = self._last_check + self._intervals.after(verdict.outcome)
+        self._judged(key, verdict)
 
     async def _checked(self, key: str) -> Verdict:
         try:
@@ -192,7 +182,7 @@ class Credentials:
             key = parse_key(content)
         except ValueError as error:
             self._fall_back(CredentialsState.REJECTED)
-            log.error("api key is malformed", reason=str(error))
+            log.error("api key is malformed", reason=str(error), keeps_old_key=self._key is not None)
             return
         if key is None:
             self._fall_back(CredentialsState.MISSING)
@@ -200,13 +190,15 @@ class Credentials:
             return
         self._fault = None
         self._next_check = self._clock()
-        if self._readiness.accepted:
-            same = key == self._key
-            self._candidate = None if same else key
-            self._readiness.credentials = CredentialsState.ACCEPTED if same else CredentialsState.UNVERIFIED
-        else:
+        if not self._readiness.accepted:
             self._swap(key)
             self._readiness.key_taken()
+        elif key == self._key:
+            self._candidate = None
+            self._readiness.credentials = CredentialsState.REJECTED if self._key_refused else CredentialsState.ACCEPTED
+        else:
+            self._candidate = key
+            self._readiness.credentials = CredentialsState.UNVERIFIED
 
     def _fall_back(self, fault: CredentialsState) -> None:
         """Keep the key in use, if there is one, and say what is wrong with its source until that is mended."""
@@ -214,26 +206,51 @@ class Credentials:
         self._fault = self._readiness.credentials = fault
 
     def _swap(self, key: str) -> None:
-        self._key, self._candidate = key, None
-        self.changed_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._use(key)
+        if self._key is not None:
+            log.info("api key swapped")
+        self._key, self._candidate, self._key_refused = key, None, False
+        self.changed_at = timestamp()
+        self._use(key, on_refused=partial(self.key_refused, key))
 
-    def _judged(self, subject: str, verdict: Verdict) -> None:
-        news = (subject, verdict.outcome) != self._last
-        self._last = (subject, verdict.outcome)
+    def _judged(self, key: str, verdict: Verdict) -> None:
+        self._log(key, verdict)
+        self._readiness.check_latency_seconds = verdict.latency_seconds
+        if key == self._candidate:
+            self._candidate_judged(key, verdict)
+        else:
+            self._key_refused = verdict.outcome is Outcome.KEY_REFUSED
+            self._readiness.judged(verdict)
+        if self._fault is not None:
+            self._readiness.credentials = self._fault
+        self._warn_of_retirement(verdict)
+
+    def _candidate_judged(self, key: str, verdict: Verdict) -> None:
+        match verdict.outcome:
+            case Outcome.ACCEPTED:
+                self._swap(key)
+                self._readiness.judged(verdict)
+            case Outcome.UNJUDGEABLE:
+                if self._key_refused:
+                    self._swap(key)
+                self._readiness.credentials = CredentialsState.UNVERIFIED
+            case _:
+                self._readiness.credentials = CredentialsState.REJECTED
+
+    def _log(self, key: str, verdict: Verdict) -> None:
+        """Tell news by their weight, and what is known already only to those who want to know everything."""
+        news = (key, verdict.outcome) != self._last
+        self._last = (key, verdict.outcome)
         log.log(
             _LEVELS[verdict.outcome] if news else logging.DEBUG,
             "api key checked",
             outcome=verdict.outcome,
             error_type=verdict.error_type,
-            candidate=self._candidate is not None,
+            candidate=key == self._candidate,
         )
-        if subject == self._key:
-            self._readiness.judged(verdict)
-        elif verdict.outcome is Outcome.ACCEPTED:
-            self._swap(subject)
-            self._readiness.judged(verdict)
-        elif verdict.outcome is not Outcome.UNJUDGEABLE:
-            self._readiness.credentials = CredentialsState.REJECTED
-        if self._fault is not None:
-            self._readiness.credentials = self._fault
+
+    def _warn_of_retirement(self, verdict: Verdict) -> None:
+        """Warn of a model that is on its way out, once a day."""
+        if verdict.lifecycle != "deprecated" or self._clock() - self._warned_of_retirement < WARN_SECONDS:
+            return
+        self._warned_of_retirement = self._clock()
+        log.warning("model is deprecated", retires_at=verdict.retires_at, days_to_retirement=verdict.days_to_retirement(datetime.now(UTC)))

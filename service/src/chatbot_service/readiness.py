@@ -7,6 +7,7 @@ the model's API must not take a whole fleet out of its Service.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 UNVERIFIED_AFTER_SECONDS = 10.0
@@ -49,6 +50,18 @@ class Verdict:
     lifecycle: str | None = None
     retires_at: str | None = None
 
+    @property
+    def retirement(self) -> datetime | None:
+        """Return when the model is retired, if that is known."""
+        if self.retires_at is None:
+            return None
+        moment = datetime.fromisoformat(self.retires_at)
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+    def days_to_retirement(self, now: datetime) -> int | None:
+        """Return how many whole days are left, none after the last."""
+        return max(0, (self.retirement - now).days) if self.retirement is not None else None
+
 
 class Readiness:
     """The facts that readiness follows from; the server and the credentials' loop set them, the probes read them."""
@@ -62,6 +75,7 @@ class Readiness:
         self.credentials = CredentialsState.UNVERIFIED
         self.accepted = False
         self.verdict: Verdict | None = None
+        self.check_latency_seconds = 0.0
         self.upstream_failing = False
 
     def key_taken(self) -> None:

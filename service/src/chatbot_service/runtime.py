@@ -5,9 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chatbot_service.credentials import Credentials, SystemPrompt
+from chatbot_service.credentials import Credentials
 from chatbot_service.drain import Drain
 from chatbot_service.errors import NotReady
+from chatbot_service.files import SystemPrompt
 from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
 from chatbot_service.readiness import Readiness

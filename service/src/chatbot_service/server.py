@@ -20,7 +20,8 @@ import structlog
 
 from chatbot_service.app import create_admin_app, create_app
 from chatbot_service.calls import Calls
-from chatbot_service.credentials import Credentials, FixedKey, KeySource, WatchedFile
+from chatbot_service.credentials import Credentials, FixedKey, KeySource
+from chatbot_service.files import WatchedFile
 from chatbot_service.listener import Listener
 from chatbot_service.resources import Resources
 from chatbot_service.runtime import Runtime

@@ -5,6 +5,7 @@ Nothing of HTTP leaves this module: conversations go in, answers are our values,
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sdk = Sdk(settings.anthropic_base_url, whole_seconds=settings.request_timeout, idle_seconds=settings.upstream_idle_timeout)
-        self._heads = self._heads_of("none yet")
+        self.use_key("none yet")
         origin = Origin.of(settings.anthropic_base_url, ca_file=settings.anthropic_ca_file)
         self._wire = Wire(origin, connect_seconds=settings.upstream_connect_timeout)
 
@@ -44,9 +45,10 @@ class Upstream:
         """Return how many connections are kept for the next request."""
         return self._wire.idle_connections
 
-    def use_key(self, key: str) -> None:
-        """Send `key` from the next request on."""
+    def use_key(self, key: str, *, on_refused: Callable[[], None] = lambda: None) -> None:
+        """Send `key` from the next request on; `on_refused` is called whenever the API answers 401 to a request with it."""
         self._heads = self._heads_of(key)
+        self._on_refused = on_refused
 
     async def check(self, key: str) -> Verdict:
         """Return whether `key` may use the model, without spending a token."""
@@ -68,21 +70,31 @@ class Upstream:
             return await self._assemble(model, conversation, system=system, timeout_seconds=timeout_seconds)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         body = self._body(model, conversation, system)
-        trip = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.whole, len(body)), body, deadline=deadline)
-        await _require_success(trip, deadline=deadline)
+        trip = await self._begin(self._heads.whole, body, deadline=deadline)
         return _read_answer(await trip.read_whole(deadline=deadline))
 
     async def open(self, model: str, conversation: Conversation, *, system: str | None) -> "Reply":
         """Return the streamed answer as soon as it begins; raises UpstreamProblem. The caller closes it."""
         deadline = asyncio.get_running_loop().time() + self._settings.upstream_first_byte_timeout
         body = self._body(model, conversation, system, stream=True)
-        trip = await self._wire.send(b"%b%d\r\n\r\n" % (self._heads.stream, len(body)), body, deadline=deadline)
-        await _require_success(trip, deadline=deadline)
+        trip = await self._begin(self._heads.stream, body, deadline=deadline)
         return Reply(trip, idle_seconds=self._settings.upstream_idle_timeout)
 
     async def close(self) -> None:
         """Close every connection."""
         self._wire.close()
+
+    async def _begin(self, head: bytes, body: bytes, *, deadline: float) -> RoundTrip:
+        """Return the answer to one message from its head on; raises UpstreamProblem."""
+        on_refused = self._on_refused
+        trip = await self._wire.send(b"%b%d\r\n\r\n" % (head, len(body)), body, deadline=deadline)
+        try:
+            await _require_success(trip, deadline=deadline)
+        except UpstreamProblem as problem:
+            if problem.upstream_status == 401:
+                on_refused()
+            raise
+        return trip
 
     async def _ask_about_model(self, key: str) -> tuple[str | None, str | None]:
         deadline = asyncio.get_running_loop().time() + self._settings.health_check_timeout

@@ -18,12 +18,14 @@ SDK_AIOHTTP = "SDK on aiohttp"
 GO_PROXY = "Go proxy"
 NGINX = "nginx"
 LITELLM = "LiteLLM"
+LITELLM_PASSING = "LiteLLM, passing on"
 PORTKEY = "Portkey"
 
-DIRECTLY = Asks(
-    "/v1/messages", '{"model":"claude-sonnet-5-5","max_tokens":1024,"stream":{stream},"messages":[{"role":"user","content":"{text}"}]}', {}
-)
+_BODY = '{"model":"claude-sonnet-5-5","max_tokens":1024,"stream":{stream},"messages":[{"role":"user","content":"{text}"}]}'
+DIRECTLY = Asks("/v1/messages", _BODY, {})
 """What is asked of the API itself, and of whoever passes it on as it is."""
+COMPLETIONS = Asks("/v1/chat/completions", _BODY, {})
+"""The same of those that translate it, to and fro."""
 
 _TOKEN = "bench-token-0123456789abcdef0123456789abcdef"  # noqa: S105  opens nothing
 _A_MODEL = "/v1/models/claude-sonnet-5-5"
@@ -126,8 +128,8 @@ def nginx() -> Candidate:
     return Candidate(NGINX, _said([program, "-v"]), command, DIRECTLY, _A_MODEL, _A_MODEL, holds=True)
 
 
-def litellm() -> Candidate:
-    """Return LiteLLM's proxy, asked at the endpoint that costs it less."""
+def litellm(name: str, asks: Asks) -> Candidate:
+    """Return LiteLLM's proxy."""
     programs = installed.install_litellm()
 
     def command(place: Place) -> Command:
@@ -135,13 +137,13 @@ def litellm() -> Candidate:
         environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": f"sk-{_TOKEN}", "UPSTREAM": place.upstream}
         return Command([programs / "litellm", *(f"--{name}={value}" for name, value in options.items())], environment)
 
-    asks = replace(DIRECTLY, headers={"Authorization": f"Bearer sk-{_TOKEN}"})
+    authorized = replace(asks, headers={"Authorization": f"Bearer sk-{_TOKEN}"})
     version = _version(installed.LITELLM_LOCK, "litellm")
-    return Candidate(LITELLM, version, command, asks, "/health/liveliness", "/health/readiness")
+    return Candidate(name, version, command, authorized, "/health/liveliness", "/health/readiness")
 
 
 def portkey() -> Candidate:
-    """Return Portkey's gateway, asked at the endpoint that costs it less."""
+    """Return Portkey's gateway, asked where it passes the API's own events on: its other endpoint costs it more."""
     script = installed.install_portkey()
 
     def command(place: Place) -> Command:
@@ -183,6 +185,7 @@ BUILDERS: dict[str, Callable[[installed.Binaries], Candidate]] = {
     SDK_AIOHTTP: lambda _: sdk_aiohttp(),
     SDK_DEFAULT: lambda _: sdk_default(),
     PORTKEY: lambda _: portkey(),
-    LITELLM: lambda _: litellm(),
+    LITELLM_PASSING: lambda _: litellm(LITELLM_PASSING, DIRECTLY),
+    LITELLM: lambda _: litellm(LITELLM, COMPLETIONS),
 }
 """In the order of the tables."""

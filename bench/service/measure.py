@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bench.service.candidates import Candidate, Place
 from bench.service.figures import Figure, Held, Measured
 from bench.service.load import Load, Report, Stream, Target, load
-from bench.service.processes import Ended, Program, running
+from bench.service.processes import Ended, Program, busy_seconds, running
 
 READY_SECONDS = 120.0
 SETTLE_SECONDS = 1.0
@@ -21,6 +21,10 @@ SPACED = Stream(every_ms=20)
 BURSTS = Stream(every_ms=20, burst=20)
 QUIET = Stream(every_ms=20_000)
 """Open, and hardly ever a piece of text: below the pause after which a stream counts as dead."""
+
+
+OTHERS_SHARE = 0.1
+DISTURBED = f"other programs used more than {OTHERS_SHARE:.0%} of its core meanwhile"
 
 
 @dataclass(frozen=True)
@@ -155,11 +159,14 @@ class _Phases:
             yield running_load
 
     def _window(self, running_load: Load, seconds: float) -> _Window:
-        before = self.program.cpu_seconds()
+        before, busy_before = self.program.cpu_seconds(), busy_seconds(self.program.core)
         self._note_failures(running_load.report())
         time.sleep(seconds)
         window = _Window(running_load.report(), self.program.cpu_seconds() - before)
         self._note_failures(window.report)
+        others = (busy_seconds(self.program.core) - busy_before - window.cpu_seconds) / window.report.seconds
+        if others > OTHERS_SHARE:
+            self.found.notes.append(DISTURBED)
         return window
 
     def _note_failures(self, report: Report) -> None:

@@ -36,6 +36,7 @@ class Program:
     """A running program and what it has started."""
 
     name: str
+    core: int
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -77,9 +78,16 @@ def running(name: str, command: Command, *, core: int, folder: Path) -> Iterator
             start_new_session=True,  # a Ctrl-C ends this program alone, which then ends the others
         )
     try:
-        yield Program(name, process, log)
+        yield Program(name, core, process, log)
     finally:
         _end(process)
+
+
+def busy_seconds(core: int) -> float:
+    """Return how long `core` has been busy since the machine's start, for whomever."""
+    line = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _waiting, *interrupts = map(int, line.split()[1:8])
+    return (user + nice + system + sum(interrupts)) / _TICKS_PER_SECOND
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

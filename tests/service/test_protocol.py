@@ -17,7 +17,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.listener import Listener, bind
-from chatbot_service.protocol import MAX_PIPELINED, MAX_UNREAD_BYTES, WRITE_BUFFER_BYTES, Patience, Protocol
+from chatbot_service.protocol import MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES, Patience, Protocol
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 GET = b"GET / HTTP/1.1\r\n"
@@ -409,11 +409,22 @@ def test_what_comes_after_a_last_request_is_thrown_away(server: Server) -> None:
 def test_a_client_that_leaves_is_noticed_by_the_request_being_served_whatever_waits_behind_it() -> None:
     with serve() as server:
         with server.connect() as connection:
-            connection.sendall((b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n") * 2)
-            wait_until(lambda: server.app.seen == ["/held"])
+            for waiting in range(READ_AHEAD + 1):
+                connection.sendall(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+                wait_until(lambda: len(server.only_connection().pipeline) == waiting)  # noqa: B023  called at once
 
         assert server.app.left.wait(20)
         assert server.app.seen == ["/held"]
+
+
+def test_a_client_that_sends_far_ahead_is_not_read() -> None:
+    with serve() as server, server.connect() as connection:
+        connection.sendall(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+        wait_until(lambda: server.app.seen == ["/held"])
+        connection.sendall((GET + HOST + b"\r\n") * (READ_AHEAD + 1))
+
+        wait_until(lambda: server.only_connection().flow.read_paused)
+        assert len(server.only_connection().pipeline) == READ_AHEAD + 1
 
 
 @pytest.mark.parametrize("size", [1, MAX_UNREAD_BYTES // 2])

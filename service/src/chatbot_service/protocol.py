@@ -26,6 +26,8 @@ from chatbot_service.head import MAX_BYTES, check_head, too_large
 from chatbot_service.telemetry import stack_trace
 
 MAX_PIPELINED = 100
+READ_AHEAD = 8
+"""Requests that may wait for the one being served while its connection is read, without which its client could leave unnoticed."""
 MAX_UNREAD_BYTES = 1024 * 1024
 """Taken in of a request that has had its answer."""
 WRITE_BUFFER_BYTES = 32 * 1024
@@ -211,6 +213,8 @@ class Protocol(HttpToolsProtocol):
         if self._sending_timer is not None:
             self._sending_timer.cancel()
             self._sending_timer = None
+        if 0 < len(self.pipeline) <= READ_AHEAD:
+            self.flow.resume_reading()
         if self._port.ending or self.expect_100_continue:  # unless it is told to continue, it may leave out the body
             self.cycle.keep_alive = False
 

@@ -65,7 +65,8 @@ class RoundTrip:
         """Return the whole body; raises UpstreamGarbage for one of more than 32 MiB."""
         pieces, length = list[bytes](), 0
         while not self.answer.complete:
-            await self._wait(deadline)
+            if not self.answer.held_bytes:
+                await self._wait(deadline)
             pieces.append(self._take())
             length += len(pieces[-1])
             if length > MAX_WHOLE_BYTES:

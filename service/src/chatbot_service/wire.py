@@ -7,6 +7,7 @@ raised as an UpstreamProblem.
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ from chatbot_service.connection import Connection, RoundTrip
 from chatbot_service.errors import UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 
 KEEP_SECONDS = 30.0
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,20 @@ class Origin:
         return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls)
 
 
+async def resolve_name(host: str, port: int) -> list[str]:
+    """Return the addresses of `host` in the order that the system prefers."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
 class Wire:
     """The connections to one origin."""
 
-    def __init__(self, origin: Origin, *, connect_seconds: float, keep_seconds: float = KEEP_SECONDS) -> None:
+    def __init__(
+        self, origin: Origin, *, connect_seconds: float, keep_seconds: float = KEEP_SECONDS, resolve: Resolve = resolve_name
+    ) -> None:
         self._origin = origin
+        self._resolve = resolve
         self._connect_seconds = connect_seconds
         self._keep_seconds = keep_seconds
         self._open: set[Connection] = set()
@@ -94,7 +106,7 @@ class Wire:
         """Try the origin's addresses one after the other, each for its share of the time, those last that failed last."""
         loop = asyncio.get_running_loop()
         deadline = min(deadline, loop.time() + self._connect_seconds)
-        addresses = await self._resolve(deadline)
+        addresses = await self._addresses(deadline)
         while True:
             address = addresses.pop(0)
             left_seconds = deadline - loop.time()
@@ -105,16 +117,14 @@ class Wire:
                 if not addresses or problem.error_type == "tls_error":
                     raise
 
-    async def _resolve(self, deadline: float) -> list[str]:
-        loop = asyncio.get_running_loop()
+    async def _addresses(self, deadline: float) -> list[str]:
         try:
             async with asyncio.timeout_at(deadline):
-                found = await loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
+                addresses = await self._resolve(self._origin.host, self._origin.port)
         except TimeoutError as error:
             raise UpstreamTimeout("The name of the model's API is not resolved in time.") from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a label of more than 63 characters
             raise UpstreamUnreachable("The name of the model's API cannot be resolved.") from error
-        addresses = [str(address[0]) for *_, address in found]
         self._failed = {address: when for address, when in self._failed.items() if address in addresses}
         return sorted(addresses, key=lambda address: self._failed.get(address, 0.0))
 

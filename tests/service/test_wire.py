@@ -1,0 +1,518 @@
+"""The HTTP client against servers that do everything right or one thing wrong, on both event loops."""
+
+import asyncio
+import gc
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from chatbot_service import connection
+from chatbot_service.connection import MAX_HELD_BYTES
+from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
+from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, nobody, script, serving, until, write_certificate
+from tests.service.wires import HEAD, Client, client_of, talking
+
+LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+LARGEST_READ_BYTES = 256 * 1024  # of either event loop
+
+
+# Connections
+
+
+async def test_requests_in_turn_share_one_connection() -> None:
+    async with talking(script(*[OK] * 20)) as (client, server):
+        assert [await client.ask(b"%d" % number) for number in range(20)] == [(200, b"ok")] * 20
+
+        assert (server.accepted, len(server.requests)) == (1, 20)
+        assert (client.wire.open_connections, client.wire.idle_connections) == (1, 1)
+        assert server.requests[7] == HEAD % 1 + b"7"
+
+
+async def test_requests_at_once_have_a_connection_each_and_the_last_one_freed_is_used_next() -> None:
+    async def handle(peer: Peer) -> None:
+        while True:
+            number = int((await peer.request())[-1:])
+            await until(lambda: len(peer.server.requests) >= 3)
+            await asyncio.sleep(number / 100)
+            peer.send(OK)
+
+    async with talking(handle) as (client, server):
+        await asyncio.gather(*[client.ask(b"%d" % number) for number in (0, 1, 2)])
+        assert (server.accepted, client.wire.idle_connections) == (3, 3)
+
+        await client.ask(b"0")
+
+    assert server.accepted == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        OK + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno",
+    ],
+    ids=["by its own word", "HTTP/1.0", "unasked answers"],
+)
+async def test_a_connection_that_cannot_be_used_again_is_closed(answer: bytes) -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(answer)
+        await peer.left()
+
+    async with talking(handle) as (client, server):
+        assert [await client.ask(), await client.ask()] == [(200, b"ok")] * 2
+        assert (server.accepted, client.wire.open_connections) == (2, 0)
+
+
+async def test_an_answer_without_a_length_ends_with_its_connection() -> None:
+    async with talking(script(b"HTTP/1.1 200 OK\r\n\r\nok")) as (client, _):
+        assert await client.ask() == (200, b"ok")
+
+
+@pytest.mark.parametrize("farewell", [b"", b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"], ids=["silently", "with words"])
+async def test_a_kept_connection_that_the_server_closes_is_forgotten(farewell: bytes) -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.writer.drain()
+        peer.send(farewell)
+
+    async with talking(handle) as (client, server):
+        await client.ask()
+        await until(lambda: client.wire.open_connections == 0)
+
+        assert await client.ask() == (200, b"ok")
+        assert len(server.requests) == 2
+
+
+async def stale_by_end(peer: Peer) -> None:
+    """Answers the first request and swallows the second."""
+    await peer.request()
+    peer.send(OK)
+    await peer.request()
+
+
+async def stale_by_reset(peer: Peer) -> None:
+    await stale_by_end(peer)
+    peer.reset()
+
+
+@pytest.mark.parametrize("handle", [stale_by_end, stale_by_reset])
+async def test_a_request_lost_on_a_kept_connection_is_sent_once_more_on_a_new_one(handle: Callable[[Peer], Awaitable[None]]) -> None:
+    async with talking(handle) as (client, server):
+        assert [await client.ask(b"1"), await client.ask(b"2")] == [(200, b"ok")] * 2
+
+        assert (server.accepted, [request[-1:] for request in server.requests]) == (2, [b"1", b"2", b"2"])
+
+
+async def test_a_request_is_not_sent_a_third_time() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        if peer.server.accepted == 1:
+            peer.send(OK)
+            await peer.request()
+
+    async with talking(handle) as (client, server):
+        await client.ask()
+
+        assert type(await client.problem()) is UpstreamUnreachable
+        assert (server.accepted, len(server.requests)) == (2, 3)
+
+
+async def test_a_request_whose_answer_has_begun_is_not_sent_again() -> None:
+    async with talking(script(OK, b"HTTP/1.1 200")) as (client, server):
+        await client.ask()
+
+        assert (await client.problem()).error_type == "truncated"
+        assert (server.accepted, len(server.requests)) == (1, 2)
+
+
+async def test_a_request_on_a_new_connection_is_not_sent_again() -> None:
+    async with talking(script(b"")) as (client, server):
+        assert type(await client.problem()) is UpstreamUnreachable
+        assert server.accepted == 1
+
+
+async def test_closing_ends_everything_at_once() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        if len(peer.server.requests) == 1:
+            peer.send(OK)
+        await peer.left()
+
+    async with talking(handle) as (client, server):
+        first = asyncio.create_task(client.ask())
+        await first
+        second, third = asyncio.create_task(client.problem()), asyncio.create_task(client.problem())
+        await until(lambda: len(server.requests) == 2)
+
+        client.wire.close()
+
+        assert type(await second) is type(await third) is UpstreamUnreachable
+        assert type(await client.problem()) is UpstreamUnreachable
+        assert client.wire.open_connections == 0
+
+
+# Connecting
+
+
+async def test_nobody_there_is_unreachable() -> None:
+    with nobody() as port:
+        async with client_of(f"http://127.0.0.1:{port}") as client:
+            problem = await client.problem()
+
+    assert (type(problem), problem.error_type) == (UpstreamUnreachable, "connection_error")
+    assert isinstance(problem.__cause__, ConnectionRefusedError)
+
+
+async def test_a_connection_that_does_not_come_about_is_given_up() -> None:
+    with full_backlog() as port:
+        async with client_of(f"http://127.0.0.1:{port}", connect_seconds=0.05) as client:
+            assert type(await client.problem()) is UpstreamTimeout
+
+
+async def test_the_deadline_holds_for_connecting_too() -> None:
+    with full_backlog() as port:
+        async with client_of(f"http://127.0.0.1:{port}", connect_seconds=60) as client:
+            assert type(await client.problem(seconds=0.05)) is UpstreamTimeout
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".test", "a..test"])
+async def test_a_name_that_is_none_is_unreachable(host: str) -> None:
+    async with client_of(f"http://{host}") as client:
+        assert type(await client.problem()) is UpstreamUnreachable
+
+
+async def test_a_name_that_is_not_resolved_in_time_is_given_up() -> None:
+    async def resolve(_host: str, _port: int) -> list[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async with client_of("http://upstream.test", connect_seconds=0.05, resolve=resolve) as client:
+        assert type(await client.problem()) is UpstreamTimeout
+
+
+async def test_every_address_is_tried_and_one_that_failed_only_at_the_end() -> None:
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    async with talking(script(OK)) as (_, second), client_of(f"http://upstream.test:{second.port}", resolve=resolve) as client:
+        assert await client.ask() == (200, b"ok")
+
+        async with serving(script(OK), host="127.0.0.2", port=second.port) as first:
+            assert await client.ask() == (200, b"ok")
+
+        assert (first.accepted, second.accepted) == (0, 2)
+
+
+# TLS
+
+
+async def test_a_certificate_of_a_trusted_authority_is_accepted(tmp_path: Path) -> None:
+    ca_file, context = write_certificate(tmp_path)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with serving(script(OK, OK), tls=context) as server, client_of(server.url, ca_file=ca_file) as client:
+        assert [await client.ask(), await client.ask(b"x" * 1_000_000)] == [(200, b"ok")] * 2
+
+        assert server.accepted == 1
+        assert server.peers[0].writer.get_extra_info("ssl_object").selected_alpn_protocol() == "http/1.1"
+
+
+async def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
+    _, context = write_certificate(tmp_path)
+    async with serving(script(OK), tls=context) as server, client_of(server.url) as client:
+        problem = await client.problem()
+
+    assert (type(problem), problem.error_type, server.requests) == (UpstreamUnreachable, "tls_error", [])
+    assert isinstance(problem.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_certificate_of_another_host_is_refused(tmp_path: Path) -> None:
+    ca_file, context = write_certificate(tmp_path, name="elsewhere.test")
+    async with serving(script(OK), tls=context) as server, client_of(server.url, ca_file=ca_file) as client:
+        problem = await client.problem()
+
+    assert (type(problem), problem.error_type, server.requests) == (UpstreamUnreachable, "tls_error", [])
+
+
+async def test_a_handshake_that_hangs_is_given_up() -> None:
+    async with serving(Peer.left) as server, client_of(f"https://localhost:{server.port}", connect_seconds=0.05) as client:
+        assert type(await client.problem()) is UpstreamTimeout
+
+
+async def test_a_server_that_speaks_no_tls_is_told_as_such() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(handle) as server, client_of(f"https://localhost:{server.port}") as client:
+        problem = await client.problem()
+
+    assert (type(problem), problem.error_type) == (UpstreamUnreachable, "tls_error")
+
+
+async def test_a_handshake_that_is_broken_off_is_unreachable() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.reset()
+
+    async with serving(handle) as server, client_of(f"https://localhost:{server.port}") as client:
+        assert type(await client.problem()) is UpstreamUnreachable
+
+
+async def test_a_body_cut_without_a_farewell_is_a_truncation_under_tls_too(tmp_path: Path) -> None:
+    ca_file, context = write_certificate(tmp_path)
+
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED + chunk(b"half"))
+        await peer.writer.drain()
+        await peer.request()
+
+    async with serving(handle, tls=context) as server, client_of(server.url, ca_file=ca_file) as client:
+        trip = await client.send()
+        assert await trip.read(seconds=10) == b"half"
+        server.peers[0].writer.transport.abort()
+        with pytest.raises(UpstreamProblem) as raised:
+            await trip.read(seconds=10)
+
+    assert type(raised.value) in (UpstreamGarbage, UpstreamUnreachable)
+
+
+# Answers that break off or are none
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "error_type"),
+    [
+        (b"", UpstreamUnreachable, "connection_error"),
+        (b"HTTP/1.1 200 OK\r\n", UpstreamGarbage, "truncated"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhal", UpstreamGarbage, "truncated"),
+        (CHUNKED + chunk(b"half"), UpstreamGarbage, "truncated"),
+        (b"SSH-2.0-OpenSSH\r\n", UpstreamGarbage, "invalid_answer"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", UpstreamGarbage, "invalid_answer"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"a" * 100_000, UpstreamGarbage, "invalid_answer"),
+        (CHUNKED + b"nonsense\r\n", UpstreamGarbage, "invalid_answer"),
+    ],
+    ids=["nothing", "in the head", "in the body", "between chunks", "another protocol", "an upgrade", "an endless head", "no chunk"],
+)
+async def test_an_answer_that_ends_too_early_or_is_none(answer: bytes, kind: type[UpstreamProblem], error_type: str) -> None:
+    async with talking(script(answer)) as (client, _):
+        problem = await client.problem()
+
+        assert (type(problem), problem.error_type) == (kind, error_type)
+        assert client.wire.open_connections == 0
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", CHUNKED + chunk(b"half")], ids=["at once", "in the head", "in the body"])
+async def test_a_reset_is_a_broken_connection(answer: bytes) -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(answer)
+        await peer.writer.drain()
+        peer.reset()
+
+    async with talking(handle) as (client, _):
+        assert type(await client.problem()) is UpstreamUnreachable
+
+
+async def test_what_came_before_a_break_can_still_be_read() -> None:
+    async with talking(script(CHUNKED + chunk(b"half"))) as (client, _):
+        trip = await client.send()
+        await until(lambda: client.wire.open_connections == 0)
+
+        assert await trip.read(seconds=10) == b"half"
+        with pytest.raises(UpstreamGarbage):
+            await trip.read(seconds=10)
+
+
+async def test_a_whole_answer_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MAX_WHOLE_BYTES", 1_000_000)
+
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED)
+        while True:
+            peer.send(chunk(b"a" * 10_000))
+            await peer.writer.drain()
+
+    async with talking(handle) as (client, _):
+        assert type(await client.problem()) is UpstreamGarbage
+        assert client.wire.open_connections == 0
+
+
+# Time
+
+
+async def test_a_head_that_does_not_come_is_given_up() -> None:
+    async with talking(Peer.left) as (client, server):
+        assert type(await client.problem(seconds=0.05)) is UpstreamTimeout
+        await until(server.peers[0].reader.at_eof)
+
+
+async def test_a_body_that_stalls_is_given_up() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED + chunk(b"half"))
+        await peer.left()
+
+    async with talking(handle) as (client, server):
+        trip = await client.send()
+        assert await trip.read(seconds=10) == b"half"
+        with pytest.raises(UpstreamTimeout):
+            await trip.read(seconds=0.05)
+        await until(server.peers[0].reader.at_eof)
+
+
+# Bounded memory
+
+
+async def test_an_answer_that_is_read_slowly_is_held_back_at_the_server() -> None:
+    size = 50_000_000
+
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        for _ in range(size // 50_000):
+            peer.send(b"a" * 50_000)
+            await peer.writer.drain()
+        await peer.left()
+
+    async with talking(handle) as (client, _):
+        trip, read, most_held = await client.send(), 0, 0
+        while read < size:
+            await asyncio.sleep(0)
+            most_held = max(most_held, trip.answer.held_bytes)
+            read += len(await trip.read(seconds=10))
+
+        assert await trip.read(seconds=10) == b""
+        assert most_held <= MAX_HELD_BYTES + LARGEST_READ_BYTES
+
+
+async def test_an_answer_that_is_not_read_at_all_stops_coming() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED)
+        while True:
+            peer.send(chunk(b"a" * 50_000))
+            await peer.writer.drain()
+
+    async with talking(handle) as (client, server):
+        trip = await client.send()
+        transport = server.peers[0].writer.transport
+        await until(lambda: transport.get_write_buffer_size() > 0 and trip.answer.held_bytes > MAX_HELD_BYTES)
+        held = trip.answer.held_bytes
+        await asyncio.sleep(0.05)
+
+        assert trip.answer.held_bytes == held <= MAX_HELD_BYTES + LARGEST_READ_BYTES
+        trip.close()
+        assert client.wire.open_connections == 0
+
+
+async def test_a_large_request_goes_out_as_fast_as_it_is_taken() -> None:
+    body = bytes(range(256)) * 40_000
+
+    async def handle(peer: Peer) -> None:
+        await asyncio.sleep(0.05)
+        await peer.request()
+        peer.send(OK)
+        await peer.request()
+        peer.send(OK)
+
+    async with talking(handle) as (client, server):
+        assert [await client.ask(body), await client.ask()] == [(200, b"ok")] * 2
+        assert server.requests[0] == HEAD % len(body) + body
+        assert server.accepted == 1
+
+
+async def test_an_answer_before_the_end_of_the_request_stands() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.send(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n")
+        await peer.left()
+
+    async with talking(handle) as (client, _):
+        assert await client.ask(b"a" * 20_000_000) == (413, b"")
+        assert client.wire.open_connections == 0
+
+
+async def test_what_is_over_is_freed_without_the_cycle_collector() -> None:
+    async with talking(script(*[OK] * 51)) as (client, _):
+        await client.ask()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                await client.ask()
+            assert gc.collect() < 50
+        finally:
+            gc.enable()
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("phase", ["connecting", "handshake", "head", "body", "upload"])
+async def test_a_task_that_is_cancelled_leaves_no_connection(phase: str, tmp_path: Path) -> None:
+    ca_file, _ = write_certificate(tmp_path)
+    reached = asyncio.Event()
+
+    async def handle(peer: Peer) -> None:
+        if phase == "body":
+            await peer.request()
+            peer.send(CHUNKED)
+        elif phase == "head":
+            await peer.request()
+        else:
+            await peer.reader.read(1)
+        reached.set()
+        await peer.left()
+
+    async def work(client: Client) -> None:
+        trip = await client.send(b"a" * (20_000_000 if phase == "upload" else 1))
+        await trip.read(seconds=60)
+
+    scheme = "https" if phase == "handshake" else "http"
+    with full_backlog() as hanging:
+        async with serving(handle) as server:
+            port = hanging if phase == "connecting" else server.port
+            async with client_of(f"{scheme}://localhost:{port}", ca_file=ca_file, connect_seconds=60) as client:
+                task = asyncio.create_task(work(client))
+                await (asyncio.sleep(0.02) if phase == "connecting" else reached.wait())
+
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+                assert client.wire.open_connections == 0
+                await until(lambda: all(peer.reader.at_eof() or peer.reader.exception() for peer in server.peers))
+
+
+async def test_breaking_off_is_seen_by_the_server() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED + chunk(b"half"))
+        await peer.left()
+
+    async with talking(handle) as (client, server):
+        trip = await client.send()
+
+        trip.close()
+        trip.close()
+
+        assert client.wire.open_connections == 0
+        await until(server.peers[0].reader.at_eof)
+
+
+async def test_breaking_off_what_is_over_leaves_the_connection_to_others() -> None:
+    async with talking(script(OK, OK)) as (client, server):
+        trip = await client.send()
+        trip.close()
+        trip.linger()
+
+        assert await client.ask() == (200, b"ok")
+        assert server.accepted == 1

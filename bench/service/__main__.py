@@ -13,16 +13,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from bench.service.candidates import BUILDERS, DIRECTLY, Candidate, Place
-from bench.service.figures import Measured, Run
+from bench.service.figures import Measured, Round, Run
 from bench.service.installed import BUILD, HERE, Binaries, NotRun, build_binaries
 from bench.service.load import Target, upstream
-from bench.service.measure import Direct, measure, measure_direct
+from bench.service.measure import FULL, TRIAL, Direct, Extent, measure, measure_direct
 from bench.service.tables import render
 
 METHOD = (
@@ -35,29 +36,41 @@ RESULTS = HERE / "results.md"
 def main() -> None:
     """Run the command."""
     signal.signal(signal.SIGTERM, _leave)
+    arguments = _arguments()
+    own_core, core = _cores()
+    os.sched_setaffinity(0, {own_core})
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    try:
+        _bench(arguments, core)
+    except NotRun as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("bench: broken off; everything that was started has ended")
+
+
+def _bench(arguments: argparse.Namespace, core: int) -> None:
+    binaries = build_binaries()
+    candidates, missing = _prepare(arguments.only, binaries)
+    started = time.monotonic()
+    bench = Bench(binaries, core, TRIAL if arguments.trial else FULL)
+    run = bench.run(candidates, rounds=arguments.rounds, seed=arguments.seed)
+    about = _about(candidates, rounds=arguments.rounds, seed=arguments.seed, seconds=time.monotonic() - started)
+    text = render(run, missing=missing, about=about)
+    print(f"\n{text}", flush=True)
+    path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) and not arguments.trial else None)
+    if path is not None:
+        path.write_text(f"# What the service costs\n\nWritten by `make bench`.\n\n{text}")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.service", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured")
     parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
+    parser.add_argument("--trial", action="store_true", help="a tenth as long with few streams, to see whether everything works")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the order within each round")  # noqa: S311
-    parser.add_argument("--write", type=Path, help=f"where the tables go besides the terminal; with every candidate {RESULTS.name}")
-    arguments = parser.parse_args()
-    own_core, core = _cores()
-    os.sched_setaffinity(0, {own_core})
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        binaries = build_binaries()
-    except NotRun as error:
-        sys.exit(f"bench: {error}")
-    candidates, missing = _prepare(arguments.only, binaries)
-    started = time.monotonic()
-    run = _run(candidates, binaries, rounds=arguments.rounds, seed=arguments.seed, core=core)
-    about = _about(candidates, rounds=arguments.rounds, seed=arguments.seed, seconds=time.monotonic() - started)
-    text = render(run, missing=missing, about=about)
-    print(f"\n{text}")
-    path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) else None)
-    if path is not None:
-        path.write_text(f"# What the service costs\n\nWritten by `make bench`.\n\n{text}")
+    parser.add_argument("--write", type=Path, help=f"file for the tables; with every candidate and no --trial: {RESULTS.name}")
+    return parser.parse_args()
 
 
 def _prepare(names: Sequence[str], binaries: Binaries) -> tuple[list[Candidate], dict[str, str]]:
@@ -73,26 +86,35 @@ def _prepare(names: Sequence[str], binaries: Binaries) -> tuple[list[Candidate],
     return candidates, missing
 
 
-def _run(candidates: Sequence[Candidate], binaries: Binaries, *, rounds: int, seed: int, core: int) -> Run:
-    order = random.Random(seed)  # noqa: S311  the order of a benchmark is no secret
-    found: list[Mapping[str, Measured]] = []
-    for number in range(1, rounds + 1):
-        with upstream(binaries.upstream) as url:
-            direct = measure_direct(Target(binaries.load, url, DIRECTLY, url))
-            measured = {}
-            for candidate in order.sample(candidates, len(candidates)):
-                _say(f"round {number} of {rounds}: {candidate.name}")
-                measured[candidate.name] = _one(candidate, url, binaries, core=core, direct=direct)
-            found.append({candidate.name: measured[candidate.name] for candidate in candidates})
-    return Run(found)
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same throughout a run."""
 
+    binaries: Binaries
+    core: int
+    extent: Extent
 
-def _one(candidate: Candidate, url: str, binaries: Binaries, *, core: int, direct: Direct) -> Measured:
-    folder = BUILD / "run" / candidate.name.replace(" ", "-")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    place = Place(_free_port(), folder, url)
-    return measure(candidate, place, Target(binaries.load, place.url, candidate.asks, url), core=core, direct=direct)
+    def run(self, candidates: Sequence[Candidate], *, rounds: int, seed: int) -> Run:
+        """Measure every candidate in each round, in random order."""
+        chance = random.Random(seed)  # noqa: S311  the order of a benchmark is no secret
+        found: list[Round] = []
+        for number in range(1, rounds + 1):
+            with upstream(self.binaries.upstream) as url:
+                direct = measure_direct(Target(self.binaries.load, url, DIRECTLY, url), self.extent)
+                measured = {}
+                for candidate in chance.sample(candidates, len(candidates)):
+                    _say(f"round {number} of {rounds}: {candidate.name}")
+                    measured[candidate.name] = self._measure(candidate, url, direct)
+                found.append({candidate.name: measured[candidate.name] for candidate in candidates})
+        return Run(found)
+
+    def _measure(self, candidate: Candidate, upstream_url: str, direct: Direct) -> Measured:
+        folder = BUILD / "run" / candidate.name.replace(" ", "-")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        place = Place(_free_port(), folder, upstream_url)
+        target = Target(self.binaries.load, place.url, candidate.asks, upstream_url)
+        return measure(candidate, place, target, core=self.core, direct=direct, extent=self.extent)
 
 
 def _about(candidates: Sequence[Candidate], *, rounds: int, seed: int, seconds: float) -> list[str]:

@@ -15,8 +15,6 @@ READY_SECONDS = 120.0
 SETTLE_SECONDS = 1.0
 CONNECTIONS = 8
 STREAMS = 20
-HELD_BESIDE = 1000
-HELD = (5000, 8000)
 SPACED = Stream(every_ms=20)
 BURSTS = Stream(every_ms=20, burst=20)
 QUIET = Stream(every_ms=20_000)
@@ -28,6 +26,20 @@ DISTURBED = f"other programs used more than {OTHERS_SHARE:.0%} of its core meanw
 
 
 @dataclass(frozen=True)
+class Extent:
+    """How long everything is measured, as a multiple of the usual, and how many streams are held."""
+
+    length: float
+    beside: int
+    held: tuple[int, int]
+
+
+FULL = Extent(1.0, 1000, (5000, 8000))
+TRIAL = Extent(0.1, 50, (100, 200))
+"""Shows that everything works; its figures mean nothing."""
+
+
+@dataclass(frozen=True)
 class Direct:
     """Latencies (p50, p99) with nothing between the generator and the upstream."""
 
@@ -35,25 +47,25 @@ class Direct:
     event_ms: tuple[float, float]
 
 
-def measure_direct(target: Target) -> Direct:
+def measure_direct(target: Target, extent: Extent) -> Direct:
     """Return what the upstream takes by itself."""
     with load(target, connections=1) as requests:
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS * extent.length)
         requests.report()
-        time.sleep(1.5)
+        time.sleep(2 * extent.length)
         request_ms = requests.report().request_ms
     with load(target, connections=STREAMS, stream=SPACED) as events:
         events.until_open(STREAMS)
-        time.sleep(3)
+        time.sleep(3 * extent.length)
         return Direct(request_ms, events.report().stamp_ms)
 
 
-def measure(candidate: Candidate, place: Place, target: Target, *, core: int, direct: Direct) -> Measured:
+def measure(candidate: Candidate, place: Place, target: Target, *, core: int, direct: Direct, extent: Extent) -> Measured:
     """Start the candidate, measure it, end it. What goes wrong is noted, and ends at most this candidate's round."""
     found = _Findings()
     try:
         with running(candidate.name, candidate.command(place), core=core, folder=place.folder) as program:
-            phases = _Phases(candidate, place, target, program, found)
+            phases = _Phases(candidate, place, target, program, extent, found)
             phases.start()
             phases.requests(direct)
             phases.events(direct)
@@ -86,6 +98,7 @@ class _Phases:
     place: Place
     target: Target
     program: Program
+    extent: Extent
     found: _Findings
 
     def start(self) -> None:
@@ -93,13 +106,13 @@ class _Phases:
         for path, figure in ((self.candidate.live_path, Figure.LIVE_CPU_MS), (self.candidate.ready_path, Figure.READY_CPU_MS)):
             self._until_answered(path)
             self.found.figures[figure] = self.program.cpu_seconds() * 1000
-        time.sleep(SETTLE_SECONDS)
+        self._settle()
         self.found.figures[Figure.IDLE_MB] = self.program.memory_bytes() / 1e6
 
     def requests(self, direct: Direct) -> None:
         """Whole answers: under load for their cost, one by one for their latency."""
         with load(self.target, connections=CONNECTIONS) as requests:
-            time.sleep(2 * SETTLE_SECONDS)
+            self._settle(2)
             window = self._window(requests, 4)
         self._per_request(Figure.REQUEST_US, window)
         with load(self.target, connections=1) as requests:
@@ -122,31 +135,40 @@ class _Phases:
     def beside_streams(self) -> None:
         """Short requests alone, then beside many open streams, whose own cost is taken off."""
         with load(self.target, connections=CONNECTIONS) as requests:
-            time.sleep(SETTLE_SECONDS)
+            self._settle()
             self._per_request(Figure.ALONE_US, self._window(requests, 2.5))
         before = self.program.memory_bytes()
-        with self._streams(HELD_BESIDE, QUIET) as streams:
-            self.found.figures[Figure.STREAM_KIB] = (self.program.memory_bytes() - before) / 1024 / HELD_BESIDE
-            quiet = self._window(streams, 2).cpu_seconds / 2
+        with self._streams(self.extent.beside, QUIET) as streams:
+            self.found.figures[Figure.STREAM_KIB] = (self.program.memory_bytes() - before) / 1024 / self.extent.beside
+            quiet = self._window(streams, 2)
             with load(self.target, connections=CONNECTIONS) as requests:
-                time.sleep(SETTLE_SECONDS / 2)
+                self._settle(0.5)
                 window = self._window(requests, 2.5)
-        self._per_request(Figure.BESIDE_US, _Window(window.report, window.cpu_seconds - quiet * window.report.seconds))
+        self._per_request(
+            Figure.BESIDE_US, _Window(window.report, window.cpu_seconds - quiet.cpu_seconds / quiet.report.seconds * window.report.seconds)
+        )
 
     def hold(self) -> None:
-        """Hold more and more streams."""
-        with load(self.target, connections=HELD[0], stream=QUIET) as first:
-            failed = first.until_open(HELD[0])
-            self._held(HELD[0], failed, first)
-            with load(self.target, connections=HELD[1] - HELD[0], stream=QUIET) as second:
-                failed += second.until_open(HELD[1] - HELD[0])
-                self._held(HELD[1], failed, first, second)
+        """Hold many streams, then more."""
+        many, more = self.extent.held
+        with load(self.target, connections=many, stream=QUIET) as first:
+            failed = first.until_open(many)
+            failed += self._held(many, failed, first)
+            with load(self.target, connections=more - many, stream=QUIET) as second:
+                failed += second.until_open(more - many)
+                self._held(more, failed, first, second)
 
-    def _held(self, asked: int, failed: int, *loads: Load) -> None:
-        time.sleep(2 * SETTLE_SECONDS)
+    def _held(self, asked: int, failed: int, *loads: Load) -> int:
+        """Return how many failed while they were held."""
+        self._settle(2)
         reports = [each.report() for each in loads]
-        failed += sum(report.failed for report in reports)
-        self.found.held.append(Held(asked, sum(report.open for report in reports), failed, self.program.memory_bytes() / 1e6))
+        failed_since = sum(report.failed for report in reports)
+        opened = sum(report.open for report in reports)
+        self.found.held.append(Held(asked, opened, failed + failed_since, self.program.memory_bytes() / 1e6))
+        return failed_since
+
+    def _settle(self, times: float = 1.0) -> None:
+        time.sleep(SETTLE_SECONDS * self.extent.length * times)
 
     @contextmanager
     def _streams(self, streams: int, stream: Stream) -> Iterator[Load]:
@@ -155,13 +177,13 @@ class _Phases:
             failed = running_load.until_open(streams)
             if failed:
                 self.found.notes.append(f"{failed} of {streams} streams failed to open")
-            time.sleep(SETTLE_SECONDS)
+            self._settle()
             yield running_load
 
     def _window(self, running_load: Load, seconds: float) -> _Window:
         before, busy_before = self.program.cpu_seconds(), busy_seconds(self.program.core)
         self._note_failures(running_load.report())
-        time.sleep(seconds)
+        time.sleep(seconds * self.extent.length)
         window = _Window(running_load.report(), self.program.cpu_seconds() - before)
         self._note_failures(window.report)
         others = (busy_seconds(self.program.core) - busy_before - window.cpu_seconds) / window.report.seconds

@@ -69,7 +69,15 @@ def running(name: str, command: Command, *, core: int, folder: Path) -> Iterator
     log = folder / f"{name.replace(' ', '-').lower()}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), *command.arguments],
+            [
+                "setpriv",
+                "--pdeathsig",
+                "TERM",
+                "taskset",
+                "--cpu-list",
+                str(core),
+                *command.arguments,
+            ],  # it ends also if this one is killed
             env=_DIRECT | {"HOME": str(folder)} | dict(command.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,

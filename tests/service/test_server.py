@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_service.errors import StartupFailed
-from chatbot_service.listener import bind
 from chatbot_service.server import scrub_environment
 from tests.conftest import Simulator
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
@@ -26,27 +24,6 @@ def test_every_variable_that_the_sdk_reads_is_removed() -> None:
     scrub_environment(environ)
 
     assert environ.keys() == {"PATH", "CLAUDE_MODEL"}
-
-
-def test_a_taken_port_is_named() -> None:
-    with bind("127.0.0.1", 0, variable="PORT") as taken:
-        port = taken.getsockname()[1]
-
-        with pytest.raises(StartupFailed, match=rf"^cannot listen on 127\.0\.0\.1 port {port} \(ADMIN_PORT\): Address already in use$"):
-            bind("127.0.0.1", port, variable="ADMIN_PORT")
-
-
-@pytest.mark.parametrize(("host", "reason"), [("192.0.2.1", "Cannot assign requested address"), ("no..host", "Name or service not known")])
-def test_an_address_that_is_not_ours_is_refused(host: str, reason: str) -> None:
-    with pytest.raises(StartupFailed, match=rf"^cannot listen on {re.escape(host)} port 0 \(ADMIN_PORT\): {reason}$"):
-        bind(host, 0, variable="ADMIN_PORT")
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_the_service_port_listens_on_both_families() -> None:
-    with bind("", 0, variable="PORT") as listening:
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, listening.getsockname()[1]), timeout=5).close()
 
 
 def test_a_taken_port_ends_the_command_with_1_and_one_line(simulator: Simulator) -> None:

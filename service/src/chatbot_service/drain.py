@@ -71,7 +71,7 @@ class Drain:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurried.wait(), timeout=self._delay_seconds)
 
-    async def finish(self, work: Awaitable[None]) -> None:
+    async def finish(self, work: Awaitable[object]) -> None:
         """Wait for `work`, which is over when nothing is in flight, and cut what the time does not suffice for."""
         timer = asyncio.get_running_loop().call_later(self._timeout_seconds, self.cut)
         with suppress(TimeoutError):

@@ -1,0 +1,120 @@
+"""The drain's phases, and what becomes of the requests that hang on it."""
+
+import asyncio
+
+import pytest
+
+from chatbot_service import drain
+from chatbot_service.drain import Drain
+from chatbot_service.errors import ShuttingDown
+from chatbot_service.lifeline import Lifeline
+
+LONG = 1_000.0
+
+
+async def hold(end: Drain) -> None:
+    """Hang on `end` until it is cut."""
+    async with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
+        with end.holding(lifeline):
+            await asyncio.Event().wait()
+
+
+async def held(end: Drain) -> asyncio.Task[None]:
+    """Return a request that hangs on `end`."""
+    task = asyncio.create_task(hold(end))
+    await asyncio.sleep(0)
+    return task
+
+
+async def ended(request: asyncio.Task[None]) -> None:
+    """Return when the request has ended, however it did."""
+    await asyncio.wait({request})
+
+
+async def test_it_begins_when_it_is_told_to() -> None:
+    end = Drain(delay_seconds=LONG, timeout_seconds=LONG)
+    assert not end.begun
+
+    end.begin()
+
+    await end.wait_until_begun()
+    assert end.begun
+
+
+async def test_the_delay_ends_by_itself() -> None:
+    await Drain(delay_seconds=0.01, timeout_seconds=LONG).delay()
+
+
+async def test_the_delay_is_skipped() -> None:
+    end = Drain(delay_seconds=LONG, timeout_seconds=LONG)
+    asyncio.get_running_loop().call_soon(end.skip_delay)
+
+    await end.delay()
+
+
+async def test_what_ends_in_time_is_not_cut() -> None:
+    end = Drain(delay_seconds=0, timeout_seconds=LONG)
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_soon(over.set)
+    request = await held(end)
+
+    await end.finish(over.wait())
+
+    assert not request.done()
+    request.cancel()
+
+
+async def test_what_does_not_end_in_time_is_cut_and_has_its_last_words() -> None:
+    end = Drain(delay_seconds=0, timeout_seconds=0.01)
+    request = await held(end)
+
+    await end.finish(ended(request))
+
+    assert isinstance(request.exception(), ShuttingDown)
+
+
+async def test_what_does_not_end_for_being_cut_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "LAST_WORDS_SECONDS", 0.01)
+    end = Drain(delay_seconds=0, timeout_seconds=0.01)
+
+    await end.finish(asyncio.Event().wait())
+
+
+async def test_a_cut_ends_the_delay_and_leaves_only_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "LAST_WORDS_SECONDS", 0.01)
+    end = Drain(delay_seconds=LONG, timeout_seconds=LONG)
+    request = await held(end)
+
+    end.cut()
+
+    await end.delay()
+    await end.finish(asyncio.Event().wait())
+    assert isinstance(request.exception(), ShuttingDown)
+
+
+async def test_a_cut_shortens_a_wait_that_has_begun() -> None:
+    end = Drain(delay_seconds=LONG, timeout_seconds=LONG)
+    request = await held(end)
+    asyncio.get_running_loop().call_soon(end.cut)
+
+    await end.finish(ended(request))
+
+    assert isinstance(request.exception(), ShuttingDown)
+
+
+async def test_a_request_that_has_let_go_is_not_cut() -> None:
+    end = Drain(delay_seconds=0, timeout_seconds=LONG)
+
+    async with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
+        with end.holding(lifeline):
+            pass
+        end.cut()
+        await asyncio.sleep(0)
+
+
+async def test_a_request_that_comes_after_the_cut_is_refused() -> None:
+    end = Drain(delay_seconds=0, timeout_seconds=LONG)
+    end.cut()
+
+    with pytest.raises(ShuttingDown):
+        await hold(end)

@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -43,6 +44,23 @@ def vitals(service: Service) -> Vitals:
     folder = Path(f"/proc/{service.process.pid}")
     pages = int((folder / "statm").read_text().split()[1])
     return Vitals(rss_bytes=pages * os.sysconf("SC_PAGE_SIZE"), descriptors=len(list((folder / "fd").iterdir())))
+
+
+@contextlib.contextmanager
+def bounded_growth(service: Service, limit_bytes: int) -> Iterator[None]:
+    """Fail if the process holds more than `limit_bytes` above what it does now, at any moment inside the block."""
+    folder = Path(f"/proc/{service.process.pid}")
+    (folder / "clear_refs").write_text("5")  # sets the peak to what is held now
+    before = _peak_bytes(folder)
+    yield
+    growth_bytes = _peak_bytes(folder) - before
+    assert growth_bytes < limit_bytes, f"held {growth_bytes / MIB:.1f} MiB more"
+
+
+def _peak_bytes(folder: Path) -> int:
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", (folder / "status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def gauge(service: Service, name: str) -> float:
@@ -95,10 +113,11 @@ def _place(line: dict[str, Any]) -> str:
     return "".join(f"\n    {step}" for step in trace.splitlines()[-7:])
 
 
-def start_unlimited(upstream: Simulator, **variables: str) -> contextlib.AbstractContextManager[Service]:
+def start_unlimited(upstream_url: str, **variables: str) -> contextlib.AbstractContextManager[Service]:
     """Run a service that has no reason of its own to refuse anybody."""
+    upstream = {"ANTHROPIC_BASE_URL": upstream_url, "ANTHROPIC_API_KEY": "demo"}
     unlimited = {"RATE_LIMIT_ENABLED": "false", "MAX_IN_FLIGHT": "10000", "QUEUE_SIZE": "10000"}
-    return start_service(upstream, wait_ready=True, **unlimited | variables)
+    return start_service(None, wait_ready=True, **upstream | unlimited | variables)
 
 
 @contextlib.contextmanager
@@ -117,7 +136,7 @@ def unharmed(service: Service, capfd: pytest.CaptureFixture[str], *, growth_byte
 @pytest.fixture
 def attacked(simulator: Simulator, capfd: pytest.CaptureFixture[str]) -> Iterator[Service]:
     """A service of this test's own, without limits, that must be unharmed in the end; bodies above 256 KiB are too large for it."""
-    with start_unlimited(simulator, MAX_REQUEST_SIZE="262144") as service:
+    with start_unlimited(simulator.url, MAX_REQUEST_SIZE="262144") as service:
         service.chat()
         with unharmed(service, capfd, growth_bytes=64 * MIB):
             yield service

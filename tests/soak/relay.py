@@ -6,7 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tests.conftest import Simulator
@@ -32,6 +32,7 @@ class Relay(socketserver.ThreadingTCPServer):
         self.target = (parts.hostname, parts.port)
         self.latest: Link | None = None
         super().__init__(("127.0.0.1", 0), RelayedConnection)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class RelayedConnection(socketserver.BaseRequestHandler):
@@ -62,13 +63,13 @@ class RelayedConnection(socketserver.BaseRequestHandler):
 
 
 @contextlib.contextmanager
-def relay_to(simulator: Simulator) -> Iterator[tuple[Relay, Simulator]]:
-    """Run a relay on a free port until the block ends; gives it, and the simulator as it looks through it."""
+def relay_to(simulator: Simulator) -> Iterator[Relay]:
+    """Run a relay on a free port until the block ends."""
     with Relay(simulator) as relay:
         serving = threading.Thread(target=relay.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         try:
-            yield relay, replace(simulator, url=f"http://127.0.0.1:{relay.server_address[1]}")
+            yield relay
         finally:
             relay.shutdown()
             serving.join()

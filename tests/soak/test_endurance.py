@@ -31,7 +31,7 @@ MIX = [
 
 async def test_what_the_process_holds_stays_flat(simulator: Simulator, capfd: pytest.CaptureFixture[str]) -> None:
     simulator.behave(pace="5ms", events=4)
-    with start_unlimited(simulator) as service, unharmed(service, capfd, growth_bytes=64 * MIB):
+    with start_unlimited(simulator.url) as service, unharmed(service, capfd, growth_bytes=64 * MIB):
         samples = [await one_round(service, simulator) for _ in range(ROUNDS)][WARM_UP_ROUNDS:]
 
     assert max(sample.descriptors for sample in samples) - samples[0].descriptors <= CONNECTIONS

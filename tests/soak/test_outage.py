@@ -44,7 +44,7 @@ OUTAGES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("breaker", [{}, NO_BREAKER], ids=["with a breaker", "by the budget alone"])
 async def test_outages_are_borne_and_pass(simulator: Simulator, breaker: dict[str, str]) -> None:
     spared = breaker is not NO_BREAKER
-    with start_unlimited(simulator, **TIMES, **breaker) as service:
+    with start_unlimited(simulator.url, **TIMES, **breaker) as service:
         for name, faults in OUTAGES.items():
             simulator.behave(**faults)
             simulator.forget()
@@ -60,7 +60,7 @@ async def test_outages_are_borne_and_pass(simulator: Simulator, breaker: dict[st
 async def test_an_api_that_is_gone_comes_back(simulator: Simulator) -> None:
     with start_simulator() as first:
         port = first.url.rpartition(":")[2]
-        with start_unlimited(first, **TIMES) as service:
+        with start_unlimited(first.url, **TIMES) as service:
             await recover(service)
             first.process.kill()
             first.process.wait()

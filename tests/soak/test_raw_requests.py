@@ -2,7 +2,6 @@
 
 import asyncio
 import collections
-import itertools
 
 import pytest
 
@@ -24,10 +23,19 @@ async def test_no_bytes_make_the_service_fail_or_hang(attacked: Service, simulat
     outcomes = await attack(attacked.port)
 
     bad = {index: found for index, outcome in outcomes.items() if (found := defect(outcome))}
-    details = [f"{index}: {found} after {draw_attack(SEED, index)!r:.2000}" for index, found in itertools.islice(bad.items(), 5)]
-    assert not bad, f"SEED={SEED}, {len(bad)} of {ATTACKS} attacks:\n" + "\n".join(details)
+    assert not bad, describe(bad)
     statuses = collections.Counter(status for outcome in outcomes.values() for status in outcome.statuses)
     assert {200, 400, 404, 405, 413, 415, 422} <= statuses.keys(), f"SEED={SEED} reached too little: {statuses}"
+
+
+def describe(bad: dict[int, str]) -> str:
+    """Return each kind of defect with its number and its shortest attack."""
+    sent = {index: b"|".join(draw_attack(SEED, index).pieces) for index in bad}
+    lines = [f"SEED={SEED}: {len(bad)} of {ATTACKS} attacks"]
+    for kind, number in collections.Counter(bad.values()).most_common(5):
+        index = min((index for index, found in bad.items() if found == kind), key=lambda index: len(sent[index]))
+        lines.append(f"{number} times {kind}, for example number {index}: {sent[index][:1_000]!r}")
+    return "\n".join(lines)
 
 
 def defect(outcome: Outcome) -> str | None:

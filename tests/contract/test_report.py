@@ -1,22 +1,24 @@
 """The report that the service makes, parsed by the operator."""
 
 import json
+from typing import NoReturn
 
+import orjson
 import pytest
 
 from chatbot_operator.desired.environment import build_environment
 from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport
 from chatbot_operator.resource import BreakerState, CredentialsState, ModelState
+from chatbot_service.calls import Calls
+from chatbot_service.files import SystemPrompt
+from chatbot_service.metrics import ERROR_TYPES
 from chatbot_service.readiness import CredentialsState as ServiceCredentialsState
-from chatbot_service.readiness import Outcome, Readiness, Verdict
+from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.report import build_report
+from chatbot_service.resilience.breaker import BreakerState as ServiceBreakerState
+from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings as ServiceSettings
-from chatbot_service.traffic import Traffic
 from tests.resources import resource_of
-
-
-def _clock() -> float:
-    return 1000.0
 
 
 def _settings(**more: str) -> ServiceSettings:
@@ -24,16 +26,19 @@ def _settings(**more: str) -> ServiceSettings:
     return ServiceSettings.from_environment(build_environment(resource_of()) | pod | more)
 
 
-def _report(readiness: Readiness, traffic: Traffic | None = None, settings: ServiceSettings | None = None) -> bytes:
-    report = build_report(settings=settings or _settings(), readiness=readiness, credentials=None, traffic=traffic or Traffic(clock=_clock))
-    return json.dumps(report).encode()
+def _runtime(settings: ServiceSettings | None = None) -> Runtime:
+    return Runtime.create(settings or _settings(), SystemPrompt(None))
+
+
+def _report(runtime: Runtime) -> bytes:
+    return json.dumps(build_report(runtime)).encode()
 
 
 def test_pod_without_a_key_reports_that_it_is_missing() -> None:
-    readiness = Readiness(clock=_clock)
-    readiness.credentials = ServiceCredentialsState.MISSING
+    runtime = _runtime()
+    runtime.readiness.credentials = ServiceCredentialsState.MISSING
 
-    report = PodReport.parse(_report(readiness))
+    report = PodReport.parse(_report(runtime))
 
     assert (report.pod.uid, report.pod.template_hash) == ("7f2f3f0e-0000-4000-8000-000000000001", "6d4cf56db6")
     assert (report.state, report.credentials.state) == ("not_ready", CredentialsState.MISSING)
@@ -52,23 +57,57 @@ def test_pod_without_a_key_reports_that_it_is_missing() -> None:
     ],
 )
 def test_every_judgement_of_key_and_model_is_understood(verdict: Verdict, credentials: CredentialsState, model: ModelState) -> None:
-    readiness = Readiness(clock=_clock)
-    readiness.key_taken()
-    readiness.judged(verdict)
+    runtime = _runtime()
+    runtime.readiness.key_taken()
+    runtime.readiness.judged(verdict)
 
-    report = PodReport.parse(_report(readiness))
+    report = PodReport.parse(_report(runtime))
 
     assert (report.credentials.state, report.model.state) == (credentials, model)
 
 
-def test_traffic_is_counted_by_window() -> None:
-    traffic = Traffic(clock=_clock)
-    traffic.record(error=False, latency_seconds=0.2)
-    traffic.record(error=True, latency_seconds=1.5)
-    traffic.record(error=False, first_token_seconds=0.4)
-    traffic.last_error_type = "overloaded_error"
+def test_a_model_that_ends_soon_is_understood_with_the_days_that_are_left() -> None:
+    runtime = _runtime()
+    runtime.readiness.key_taken()
+    runtime.readiness.judged(Verdict(Outcome.ACCEPTED, lifecycle="deprecated", retires_at="2026-11-30T00:00:00+00:00"))
 
-    report = PodReport.parse(_report(Readiness(clock=_clock), traffic))
+    report = PodReport.parse(_report(runtime))
+
+    assert (report.model.state, report.model.lifecycle) == (ModelState.AVAILABLE, "deprecated")
+    assert report.model.retires_at == "2026-11-30T00:00:00+00:00"
+    assert json.loads(_report(runtime))["model"]["daysToRetirement"] >= 0
+
+
+@pytest.mark.parametrize("state", BreakerState)
+def test_every_state_of_a_breaker_is_understood(state: BreakerState) -> None:
+    runtime = _runtime(_settings(CLAUDE_FALLBACK_MODELS="claude-haiku-5-5"))
+    calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics)
+    breaker = calls.breakers["claude-sonnet-5-5"]
+    breaker.state, breaker.trips = ServiceBreakerState(state.value), 7
+    runtime.calls = calls
+
+    report = PodReport.parse(_report(runtime))
+
+    assert (report.breaker["claude-sonnet-5-5"].state, report.breaker["claude-sonnet-5-5"].trips) == (state, 7)
+    assert report.breaker["claude-haiku-5-5"].state is BreakerState.CLOSED
+
+
+class _NoUpstream:
+    async def complete(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+    async def open(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+
+def test_traffic_is_counted_by_window() -> None:
+    runtime = _runtime()
+    runtime.traffic.record(error=False, latency_seconds=0.2)
+    runtime.traffic.record(error=True, latency_seconds=1.5)
+    runtime.traffic.record(error=False, first_token_seconds=0.4)
+    runtime.metrics.attempt_ended("claude-sonnet-5-5", seconds=1.5, error_type="overloaded_error")
+
+    report = PodReport.parse(_report(runtime))
 
     assert set(report.windows) == {"5m", "1h"}
     assert (report.windows["5m"].requests, report.windows["5m"].errors) == (3, 1)
@@ -78,12 +117,24 @@ def test_traffic_is_counted_by_window() -> None:
 
 
 def test_largest_report_fits() -> None:
-    traffic = Traffic(clock=_clock)
-    for _ in range(100):
-        traffic.record(error=True, latency_seconds=3600.0, first_token_seconds=3600.0)
-    traffic.input_tokens = traffic.output_tokens = 10**12
+    names = ["m" * 127 + str(number) for number in range(4)]
+    runtime = _runtime(
+        _settings(CLAUDE_MODEL=names[0], CLAUDE_FALLBACK_MODELS=",".join(names[1:]), POD_UID="u" * 63, POD_TEMPLATE_HASH="h" * 63)
+    )
+    runtime.calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics)
+    for breaker in runtime.calls.breakers.values():
+        breaker.state, breaker.trips = ServiceBreakerState.HALF_OPEN, 10**6
+    runtime.readiness.key_taken()
+    runtime.readiness.judged(Verdict(Outcome.ACCEPTED, lifecycle="deprecated", retires_at="2026-11-30T00:00:00.000000+00:00"))
+    runtime.metrics.attempt_ended(names[0], seconds=1, error_type=max(ERROR_TYPES, key=len))
+    runtime.traffic.in_flight = 10**6
+    runtime.traffic.input_tokens = runtime.traffic.output_tokens = 2**53
+    report = build_report(runtime)
+    for window in report["windows"].values():
+        window["requests"] = window["errors"] = 10**8
+        window["latencyMs"]["counts"] = window["firstTokenMs"]["counts"] = [10**8] * len(window["latencyMs"]["counts"])
 
-    body = _report(Readiness(clock=_clock), traffic, _settings(CLAUDE_MODEL="m" * 128))
+    body = orjson.dumps(report)
 
     assert len(body) <= MAX_REPORT_BYTES
-    assert PodReport.parse(body).tokens.input == 10**12
+    assert PodReport.parse(body).tokens.input == 2**53

@@ -84,17 +84,34 @@ def test_a_retired_model_is_unready(simulator: Simulator) -> None:
         assert (service.report()["model"]["state"], service.report()["model"]["lifecycle"]) == ("Retired", "retired")
 
 
-def test_a_failing_api_degrades_health_but_not_readiness(service: Service, simulator: Simulator) -> None:
-    simulator.behave(error={"next": 1})
-    service.chat()
+def test_an_outage_of_the_api_degrades_health_but_not_readiness(simulator: Simulator) -> None:
+    with start_service(simulator, BREAKER_FAILURE_THRESHOLD="2", BREAKER_RESET_TIMEOUT="100ms", ANTHROPIC_MAX_RETRIES="1") as service:
+        simulator.behave(error={"status": 529})
+        service.chat()
+        after_one_failure = service.request("GET", "/health").json["status"]
+        service.chat()
+        degraded = service.request("GET", "/health")
+        ready = service.request("GET", "/health/ready", admin=True)
+        report = service.report()
+        simulator.behave()
+        service.wait_until(lambda: service.chat().status == 200)
+        recovered = service.request("GET", "/health")
 
-    degraded = service.request("GET", "/health")
-    ready = service.request("GET", "/health/ready")
-    service.chat()
-
+    assert after_one_failure == "healthy"
     assert (degraded.status, degraded.json["status"], ready.status) == (200, "degraded", 200)
     assert degraded.json["readiness"]["checks"][0]["healthy"] is False
-    assert service.request("GET", "/health").json["status"] == "healthy"
+    assert (report["state"], report["breaker"]) == ("degraded", {"claude-sonnet-5-5": {"state": "open", "trips": 1}})
+    assert (recovered.json["status"], recovered.json["readiness"]["checks"][0]["healthy"]) == ("healthy", True)
+
+
+def test_a_key_that_cannot_be_judged_degrades_health_and_shows_how_long_it_was_tried() -> None:
+    with start_service(wait_ready=False, ANTHROPIC_BASE_URL="http://127.0.0.1:9", ANTHROPIC_API_KEY="demo") as service:
+        service.wait_for_log("api key checked", outcome="unjudgeable")
+        service.wait_until(service.ready)
+        health = service.request("GET", "/health")
+
+    assert (health.status, health.json["status"]) == (200, "degraded")
+    assert health.json["readiness"]["checks"][0]["latency"] != "0s"
 
 
 def assert_unready(service: Service, reason: str, *, credentials: str) -> None:

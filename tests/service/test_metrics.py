@@ -5,17 +5,20 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import chatbot_service
+from chatbot_service.calls import Calls
 from chatbot_service.conversation import Usage
 from chatbot_service.exchange import Exchange
 from chatbot_service.files import SystemPrompt
 from chatbot_service.gauges import Gauges
 from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
+from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
 from tests.conftest import Simulator
@@ -57,8 +60,8 @@ class Growth:
 def test_requests_first_tokens_and_failures_are_counted(service: Service, simulator: Simulator) -> None:
     duration = "http_server_request_duration_seconds_count"
     served = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="")
-    failed = Growth(service, duration, **CHAT, http_response_status_code="502", error_type="502")
-    broken = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="stream")
+    failed = Growth(service, duration, **CHAT, http_response_status_code="502", error_type="upstream_error")
+    broken = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="overloaded")
     first_tokens = Growth(service, "gen_ai_server_time_to_first_token_seconds_count")
     unknown = Growth(service, duration, http_route="", http_response_status_code="404", http_request_method="_OTHER")
 
@@ -151,7 +154,10 @@ def everything(metrics: Metrics, models: list[str]) -> None:
 
 async def render_everything() -> bytes:
     """Return a scrape that has every metric."""
-    runtime = Runtime.create(Settings.from_environment({}), SystemPrompt(None))
+    settings = Settings.from_environment({"CLAUDE_MODEL": "model"})
+    runtime = Runtime.create(settings, SystemPrompt(None))
+    runtime.calls = Calls(cast("Any", None), settings, runtime.metrics)
+    runtime.readiness.judged(Verdict(Outcome.ACCEPTED, retires_at="2026-11-30"))
     runtime.metrics.add(Gauges(runtime))
     everything(runtime.metrics, ["model"])
     return runtime.metrics.render()

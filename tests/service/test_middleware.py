@@ -92,7 +92,7 @@ async def test_an_unforeseen_error_is_told_to_nobody(capfdbinary: pytest.Capture
     assert sent[0]["status"] == 500
     assert b"internal_error" in sent[1]["body"]
     assert b"canary-secret" not in sent[1]["body"] + capfdbinary.readouterr().out
-    assert exchange.error_type == "internal_error"
+    assert exchange.error_code == "internal_error"
 
 
 async def test_a_problem_has_its_status_and_retry_after() -> None:

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from chatbot_service.readiness import CredentialsState, ModelState, Outcome, Readiness, Verdict
@@ -61,7 +63,7 @@ def test_an_accepted_key_and_model_make_it_ready(readiness: Readiness) -> None:
     readiness.judged(verdict(Outcome.ACCEPTED, lifecycle="active"))
 
     assert readiness.ready
-    assert not readiness.degraded
+    assert not readiness.unverified
     assert (readiness.credentials, readiness.model) == (CredentialsState.ACCEPTED, ModelState.AVAILABLE)
 
 
@@ -104,7 +106,7 @@ def test_what_cannot_be_judged_is_ready_as_unverified_after_ten_seconds(readines
     before = readiness.ready
     clock.now = 10.0
 
-    assert (before, readiness.ready, readiness.degraded) == (False, True, True)
+    assert (before, readiness.ready, readiness.unverified) == (False, True, True)
     assert readiness.credentials is CredentialsState.UNVERIFIED
 
 
@@ -112,7 +114,7 @@ def test_a_check_that_hangs_counts_as_unjudgeable_too(readiness: Readiness, cloc
     clock.now = 10.0
 
     assert readiness.ready
-    assert readiness.degraded
+    assert readiness.unverified
 
 
 def test_an_unverified_key_that_turns_out_refused_makes_it_unready(readiness: Readiness, clock: Clock) -> None:
@@ -127,13 +129,15 @@ def test_an_outage_after_acceptance_changes_nothing(readiness: Readiness) -> Non
     readiness.judged(verdict(Outcome.UNJUDGEABLE))
 
     assert readiness.ready
-    assert not readiness.degraded
+    assert not readiness.unverified
     assert readiness.model is ModelState.AVAILABLE
 
 
-def test_a_failing_upstream_leaves_it_ready_and_degraded(readiness: Readiness) -> None:
-    readiness.judged(verdict(Outcome.ACCEPTED))
-    readiness.upstream_failing = True
+@pytest.mark.parametrize(
+    ("retires_at", "days"),
+    [(None, None), ("2026-11-30T00:00:00+00:00", 7), ("2026-11-30", 7), ("2026-11-22T18:00:00+00:00", 0), ("2026-01-01T00:00:00Z", 0)],
+)
+def test_the_days_to_a_models_retirement_are_whole_and_end_at_none(retires_at: str | None, days: int | None) -> None:
+    now = datetime(2026, 11, 22, 17, tzinfo=UTC)
 
-    assert readiness.ready
-    assert readiness.degraded
+    assert Verdict(Outcome.ACCEPTED, retires_at=retires_at).days_to_retirement(now) == days

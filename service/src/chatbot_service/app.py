@@ -26,7 +26,7 @@ def create_app(runtime: Runtime) -> Starlette:
         middleware=[
             Middleware(CorrelationId, trusted_proxies=runtime.settings.trusted_proxies),
             Middleware(AccessLog),
-            Middleware(Counts, runtime=runtime, routes=[route.path for route in routes]),
+            Middleware(Counts, runtime=runtime, routes=[route.path for route in routes], chat_routes=["/api/chat"]),
             Middleware(ErrorBoundary),
         ],
     )

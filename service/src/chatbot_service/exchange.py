@@ -6,7 +6,7 @@ from typing import Literal
 
 from starlette.types import Scope
 
-from chatbot_service.errors import Problem, UpstreamProblem
+from chatbot_service.errors import Problem
 
 _KEY = "chatbot.exchange"
 
@@ -27,7 +27,7 @@ class Exchange:
     streamed: bool = False
     outcome: Outcome | None = None
     first_token_seconds: float | None = None
-    error_type: str | None = None
+    error_code: str | None = None
     model: str | None = None
 
     def attach(self, scope: Scope) -> None:
@@ -47,11 +47,11 @@ class Exchange:
         return time.perf_counter() - self.started
 
     def failed_with(self, problem: Problem) -> None:
-        """Note that the answer is `problem`."""
+        """Note that the answer, which had begun, ends with `problem`."""
         self.outcome = "error"
-        self.error_type = problem.error_type if isinstance(problem, UpstreamProblem) else problem.code
+        self.error_code = problem.code
 
     @property
     def failed(self) -> bool:
-        """Whether we, not the client, are to blame for the answer."""
-        return (self.status or 0) >= 500 or (self.streamed and self.outcome == "error")
+        """Whether we, not the client, are to blame for the answer: an own 5xx, or an error after a 200."""
+        return (self.status or 0) >= 500 or (self.status == 200 and self.outcome == "error")

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from chatbot_service.readiness import CredentialsState
+from chatbot_service.resilience.breaker import BreakerState
 from chatbot_service.resources import Load
 from chatbot_service.runtime import Runtime
 
@@ -35,7 +36,20 @@ class Gauges(Collector):
         yield _gauge("chatbot_requests_queued", "Chat requests that wait for their turn.", load.queued)
         yield _gauge("chatbot_open_connections", "Connections of clients to the service's port.", load.open_connections)
         yield _upstream_connections(load)
+        yield from self._breakers()
+        if (retirement := runtime.readiness.retirement) is not None:
+            yield _gauge("chatbot_model_retirement_timestamp_seconds", "When CLAUDE_MODEL ends, if it does.", retirement.timestamp())
         yield CounterMetricFamily("chatbot_log_lines_dropped", "Log lines that nobody took in time.", runtime.output.dropped)
+
+    def _breakers(self) -> Iterator[Metric]:
+        breakers = self._runtime.calls.breakers if self._runtime.calls is not None else {}
+        state = GaugeMetricFamily("chatbot_circuit_breaker_state", "1 for the state of a model's breaker.", labels=["model", "state"])
+        trips = CounterMetricFamily("chatbot_circuit_breaker_trips", "How often a model's breaker opened.", labels=["model"])
+        for model, breaker in breakers.items():
+            trips.add_metric([model], breaker.trips)
+            for known in BreakerState:
+                state.add_metric([model, known.value], int(breaker.state is known))
+        yield from (state, trips)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -23,10 +23,12 @@ ERROR_TYPES = frozenset(
         "api_error",
         "authentication_error",
         "billing_error",
+        "conflict_error",
         "connection_error",
-        "internal_error",
         "invalid_answer",
         "invalid_request_error",
+        "memory_path_conflict_error",
+        "memory_precondition_failed_error",
         "not_found_error",
         "overloaded_error",
         "permission_error",
@@ -34,6 +36,7 @@ ERROR_TYPES = frozenset(
         "request_too_large",
         "timeout",
         "timeout_error",
+        "tls_error",
         "truncated",
     }
 )
@@ -58,6 +61,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.active_requests = 0
+        self.last_error_type: str | None = None
         self._requests = self._histogram(
             "http_server_request_duration_seconds",
             "Time from a request's head until its answer was whole, on the service's port.",
@@ -94,7 +98,7 @@ class Metrics:
 
     def request_ended(self, exchange: Exchange, *, method: str, status: int) -> None:
         """Count one request that is over."""
-        error_type = str(status) if status >= 500 else "stream" if exchange.failed else ""
+        error_type = exchange.error_code or str(status) if exchange.failed else ""
         child = self._request_child(method if method in METHODS else OTHER, exchange.route, status, error_type)
         child.observe(exchange.elapsed_seconds)
         if exchange.first_token_seconds is not None:
@@ -102,8 +106,9 @@ class Metrics:
 
     def attempt_ended(self, model: str, *, seconds: float, error_type: str | None = None) -> None:
         """Count one attempt at the model's API that is over, with the type of its error if it failed."""
-        bounded = error_type if error_type is None or error_type in ERROR_TYPES else OTHER
-        self._operation_child(*_GEN_AI.values(), model, bounded or "").observe(seconds)
+        if error_type is not None:
+            error_type = self.last_error_type = error_type if error_type in ERROR_TYPES else OTHER
+        self._operation_child(*_GEN_AI.values(), model, error_type or "").observe(seconds)
 
     def retried(self, model: str) -> None:
         """Count an attempt that is not the first."""

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_service.durations import format_duration
-from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
+from chatbot_service.errors import UNFORESEEN, Busy, CircuitOpen, ClientLeft, NotReady, Problem, ShuttingDown
 from chatbot_service.exchange import Exchange
 from chatbot_service.runtime import Runtime
 from chatbot_service.telemetry import stack_trace
@@ -19,6 +19,7 @@ from chatbot_service.telemetry import stack_trace
 CLIENT_CLOSED_REQUEST = 499
 """nginx' status for a client that did not wait; logged, never sent."""
 
+_TURNED_AWAY = frozenset(problem.code for problem in (Busy, CircuitOpen, NotReady, ShuttingDown))
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -85,10 +86,11 @@ class AccessLog:
 class Counts:
     """Feeds the metrics and the report's windows."""
 
-    def __init__(self, app: ASGIApp, *, runtime: Runtime, routes: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, *, runtime: Runtime, routes: Collection[str], chat_routes: Collection[str]) -> None:
         self._app = app
         self._runtime = runtime
         self._routes = frozenset(routes)
+        self._chat_routes = frozenset(chat_routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -97,6 +99,7 @@ class Counts:
             return
         exchange = Exchange.of(scope)
         exchange.route = scope["path"] if scope["path"] in self._routes else ""
+        exchange.chat = exchange.route in self._chat_routes and scope["method"] == "POST"
         metrics = self._runtime.metrics
         metrics.active_requests += 1
         try:
@@ -108,15 +111,14 @@ class Counts:
                 self._count_chat(exchange)
 
     def _count_chat(self, exchange: Exchange) -> None:
-        served = exchange.status == 200 or exchange.failed
+        # What is turned away at once says nothing of how long an answer takes.
+        served = exchange.status == 200 or (exchange.failed and exchange.error_code not in _TURNED_AWAY)
         left = exchange.outcome == "client_left"
         self._runtime.traffic.record(
             error=exchange.failed and not left,
             latency_seconds=exchange.elapsed_seconds if served and not left and not exchange.streamed else None,
             first_token_seconds=exchange.first_token_seconds,
         )
-        if exchange.error_type is not None:
-            self._runtime.traffic.last_error_type = exchange.error_type
 
 
 class ErrorBoundary:
@@ -139,13 +141,13 @@ class ErrorBoundary:
             await self._answer(problem, exchange, send)
         except Exception as error:  # noqa: BLE001  the request error boundary
             log.error("request failed", correlation_id=exchange.correlation_id, http_path=scope["path"], stack_trace=stack_trace(error))
-            exchange.error_type = "internal_error"
             await self._answer(Problem(UNFORESEEN), exchange, send)
 
     async def _answer(self, problem: Problem, exchange: Exchange, send: Send) -> None:
         if exchange.status is not None:
-            exchange.outcome = "error"
+            exchange.failed_with(problem)
             return
+        exchange.error_code = problem.code
         body = orjson.dumps(problem.body(exchange.correlation_id))
         headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]

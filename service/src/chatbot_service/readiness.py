@@ -76,7 +76,6 @@ class Readiness:
         self.accepted = False
         self.verdict: Verdict | None = None
         self.check_latency_seconds = 0.0
-        self.upstream_failing = False
 
     def key_taken(self) -> None:
         """A key is there for the first time, or replaces one that was never accepted: judge anew."""
@@ -90,7 +89,7 @@ class Readiness:
             return
         self.verdict = verdict
         if verdict.outcome is Outcome.ACCEPTED:
-            self.accepted, self.upstream_failing = True, False
+            self.accepted = True
         self.credentials = _CREDENTIALS[verdict.outcome]
 
     @property
@@ -121,14 +120,14 @@ class Readiness:
         return "the API key is refused" if refused_key else f"the model is {'retired' if self.model is ModelState.RETIRED else 'not found'}"
 
     @property
+    def retirement(self) -> datetime | None:
+        """Return when the model is retired, if that is known."""
+        return self.verdict.retirement if self.verdict is not None else None
+
+    @property
     def ready(self) -> bool:
         """Whether traffic may come here."""
         return self.reason is None
-
-    @property
-    def degraded(self) -> bool:
-        """Whether it serves, but the model's API is failing or could not be asked."""
-        return self.unverified or self.upstream_failing
 
     @property
     def model(self) -> ModelState:

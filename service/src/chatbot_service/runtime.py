@@ -12,6 +12,7 @@ from chatbot_service.files import SystemPrompt
 from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
 from chatbot_service.readiness import Readiness
+from chatbot_service.resilience.breaker import BreakerState
 from chatbot_service.settings import Settings
 from chatbot_service.traffic import Traffic
 
@@ -57,6 +58,12 @@ class Runtime:
     def uptime_seconds(self) -> float:
         """Return the seconds since the start."""
         return time.monotonic() - self.started
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the model's API fails, by the breaker of the model, or could not be asked whether it takes the key."""
+        breaker = self.calls.breakers[self.settings.claude_model] if self.calls is not None else None
+        return self.readiness.unverified or (breaker is not None and breaker.state is not BreakerState.CLOSED)
 
     def require_calls(self) -> "Calls":
         """Return what asks the model's API; raises NotReady until there is a key for it."""

@@ -72,7 +72,6 @@ class Traffic:
         self.in_flight = 0
         self.input_tokens = 0
         self.output_tokens = 0
-        self.last_error_type: str | None = None
 
     def record(self, *, error: bool, latency_seconds: float | None = None, first_token_seconds: float | None = None) -> None:
         """Count a chat request that ended now; an error is an own 5xx or a stream's `error` event."""

@@ -23,8 +23,4 @@ class Admin:
 
     async def report(self, _request: Request) -> Response:
         """GET /report, version 1."""
-        runtime = self._runtime
-        report = build_report(
-            settings=runtime.settings, readiness=runtime.readiness, credentials=runtime.credentials, traffic=runtime.traffic
-        )
-        return Response(orjson.dumps(report), media_type="application/json")
+        return Response(orjson.dumps(build_report(self._runtime)), media_type="application/json")

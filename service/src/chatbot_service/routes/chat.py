@@ -39,7 +39,6 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         exchange = Exchange.of(scope)
-        exchange.chat = True
         began = asyncio.get_running_loop().time() - exchange.elapsed_seconds
         headers = Headers(scope=scope)
         check_media_type(headers)

@@ -20,7 +20,7 @@ class Health:
     async def overall(self, _request: Request) -> Response:
         """GET /health: 200 while the service serves, degraded or not."""
         readiness = self._runtime.readiness
-        status = "unhealthy" if not readiness.ready else "degraded" if readiness.degraded else "healthy"
+        status = "unhealthy" if not readiness.ready else "degraded" if self._runtime.degraded else "healthy"
         body = {
             "status": status,
             "timestamp": timestamp(),
@@ -46,9 +46,8 @@ class Health:
     def _readiness(self) -> dict[str, Any]:
         readiness = self._runtime.readiness
         reason = readiness.reason
-        latency = readiness.verdict.latency_seconds if readiness.verdict is not None else 0.0
-        check: dict[str, Any] = {"name": "anthropic_api", "healthy": reason is None and not readiness.degraded}
-        check["latency"] = format_duration(round(latency, 3))
+        check: dict[str, Any] = {"name": "anthropic_api", "healthy": reason is None and not self._runtime.degraded}
+        check["latency"] = format_duration(round(readiness.check_latency_seconds, 3))
         if reason is not None:
             check["error"] = reason
         return {"status": "ready" if reason is None else "not_ready", "checks": [check]}

@@ -105,8 +105,9 @@ class Bench:
         self.waits: list[float] = []
         self.during_wait: Callable[[], None] = lambda: None
         self.upstream = ScriptedUpstream()
+        self.metrics = Metrics()
         settings = Settings.from_environment({"CLAUDE_MODEL": MAIN, **environ})
-        self.calls = Calls(self.upstream, settings, Metrics(), clock=lambda: self.now, chance=lambda: 0.5, sleep=self._sleep)
+        self.calls = Calls(self.upstream, settings, self.metrics, clock=lambda: self.now, chance=lambda: 0.5, sleep=self._sleep)
         self.lifeline: Lifeline | None = None
 
     @property
@@ -137,6 +138,12 @@ class Bench:
     def rest(self) -> None:
         """Let it be time for a probe."""
         self.now += 33
+
+    def counted(self, error_type: str) -> float | None:
+        """Return how many attempts at the main model ended with `error_type`, which is empty for those that went well."""
+        labels = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic", "gen_ai_request_model": MAIN}
+        name = "gen_ai_client_operation_duration_seconds_count"
+        return self.metrics.registry.get_sample_value(name, {**labels, "error_type": error_type})
 
     async def _within(self, seconds: float, ask: Callable[..., Awaitable[T]]) -> T:
         async with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
@@ -531,6 +538,32 @@ async def test_a_probing_stream_closes_the_breaker_with_its_first_content() -> N
     assert state == "closed"
 
 
+async def test_attempts_and_retries_are_counted() -> None:
+    bench = Bench()
+    bench.upstream.failures[MAIN] = [UpstreamOverloaded("busy"), UpstreamUnreachable("gone")]
+    await bench.complete()
+    stream = await bench.open()
+    while await stream.read() != [DONE]:
+        pass
+    stream.close()
+    bench.upstream.free.clear()
+    bench.upstream.asking.clear()
+    asked = asyncio.ensure_future(bench.complete())
+    await bench.upstream.asking.wait()
+    assert bench.lifeline is not None
+    bench.lifeline.cut(DeadlinePassed("too late"))
+    with pytest.raises(DeadlinePassed):
+        await asked
+
+    assert {kind: bench.counted(kind) for kind in ("", "overloaded_error", "connection_error", "timeout")} == {
+        "": 2,
+        "overloaded_error": 1,
+        "connection_error": 1,
+        "timeout": 1,
+    }
+    assert bench.metrics.registry.get_sample_value("chatbot_upstream_retries_total", {"model": MAIN}) == 2
+
+
 FALLBACKS = {"CLAUDE_FALLBACK_MODELS": f"{SPARE},{LAST}"}
 
 
@@ -641,6 +674,6 @@ async def test_no_fallback_model_is_asked_when_too_little_time_is_left() -> None
     bench.lifeline.extend(asyncio.get_running_loop().time() + 0.9)
     bench.upstream.free.set()
 
-    with pytest.raises(UpstreamOverloaded):
+    with capture_logs() as log, pytest.raises(UpstreamOverloaded):
         await call
-    assert bench.upstream.asked == [MAIN]
+    assert (bench.upstream.asked, [line["event"] for line in log]) == ([MAIN], [FAILED])

@@ -105,10 +105,6 @@ class Attempt:
                 log_failure(self._call, self._breaker, error)
         self._permit.abandon()
 
-    def leave(self) -> None:
-        """Nobody waits for the rest of it."""
-        self._permit.abandon()
-
 
 class OpenStream:
     """A streamed answer from its first content on; `first` has every event up to there, `model` is the one that was asked."""
@@ -147,7 +143,6 @@ class OpenStream:
 
     def close(self) -> None:
         """End it, whole or not; whoever opened it calls this, whatever happened."""
-        self._attempt.leave()
         self._reply.close()
 
     def _judge(self, events: list[Event]) -> None:

@@ -89,9 +89,13 @@ class Service:
         """Ask one question."""
         return self.request("POST", "/api/chat", {"message": message, "stream": stream}, headers=headers)
 
+    def connect(self) -> socket.socket:
+        """Return a connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
     def open_chat(self, message: str = "Hello", *, stream: bool = False) -> socket.socket:
         """Send a question and return the connection, the answer unread."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        connection = self.connect()
         body = json.dumps({"message": message, "stream": stream}).encode()
         head = b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
         connection.sendall(head % len(body) + body)

@@ -1,7 +1,9 @@
 import itertools
+import json
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -65,6 +67,7 @@ def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) ->
         assert b"event: done" in answer
         assert service.process.wait(timeout=15) == 0
     assert service.log_lines()[-1]["message"] == "stopped"
+    assert service.log("service not ready") == []
 
 
 def test_the_drain_delay_ends_by_itself(simulator: Simulator) -> None:
@@ -85,23 +88,92 @@ def test_new_connections_are_served_during_the_drain_delay(simulator: Simulator)
         assert service.stop() == 0  # a second signal skips the rest of the delay
 
 
-def test_a_request_that_does_not_end_is_cut_at_the_drain_timeout(simulator: Simulator) -> None:
-    simulator.behave(pace="60s", events=10)
-    with start_service(simulator, DRAIN_TIMEOUT="1s") as service, service.open_chat(stream=True):
+def test_idle_connections_are_closed_after_the_delay_and_not_before(simulator: Simulator) -> None:
+    with start_service(simulator, DRAIN_DELAY="60s") as service, service.connect() as idle, service.connect() as used:
+        health = b"GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n"
+        for connection in (idle, used):
+            connection.sendall(health)
+            assert b"connection: close" not in read_head(connection)
+        service.process.terminate()
+        service.wait_for_log("stopping")
+
+        used.sendall(health)
+        assert b"connection: close" in read_head(used)
+        assert not select.select([idle], [], [], 0)[0]
+        service.process.terminate()
+        assert read_all(idle) == b""
+
+
+def test_a_stream_that_does_not_end_in_time_ends_with_an_error_event(simulator: Simulator) -> None:
+    simulator.behave(stall_at=10)
+    with start_service(simulator, DRAIN_TIMEOUT="1s") as service, service.open_chat(stream=True) as connection:
+        begun = connection.recv(1)
+
+        assert service.stop() == 0
+
+        *_, error = (begun + read_all(connection)).decode().strip("0\r\n").split("event: ")
+    assert error.startswith("error\n")
+    assert json.loads(error.partition("data: ")[2])["code"] == "shutting_down"
+
+
+def test_a_request_that_does_not_end_in_time_is_answered_503(simulator: Simulator) -> None:
+    simulator.behave(stall_at=1)
+    with start_service(simulator, DRAIN_TIMEOUT="1s") as service, service.open_chat() as connection:
         simulator.wait_until(lambda counts: counts["open"] == 1)
 
         assert service.stop() == 0
 
+        answer = connection.recv(65536).lower()
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b'"code":"shutting_down"' in answer
 
-def test_a_second_signal_leaves_what_is_in_flight(simulator: Simulator) -> None:
-    simulator.behave(pace="60s", events=10)
-    with start_service(simulator, DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True):
-        simulator.wait_until(lambda counts: counts["open"] == 1)
+
+def test_a_second_signal_ends_what_is_in_flight_and_skips_the_delay(simulator: Simulator) -> None:
+    simulator.behave(stall_at=10)
+    with start_service(simulator, DRAIN_DELAY="60s", DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True) as connection:
+        begun = connection.recv(1)
         service.process.terminate()
         service.wait_for_log("stopping")
 
         assert (service.report()["state"], service.request("GET", "/health/live", admin=True).status) == ("draining", 200)
         assert service.stop() == 0
+        assert b"event: error" in begun + read_all(connection)
+
+
+def test_a_third_signal_ends_it_at_once(simulator: Simulator) -> None:
+    with start_service(simulator, DRAIN_DELAY="60s", DRAIN_TIMEOUT="60s") as service, service.connect() as connection:
+        connection.sendall(b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n")
+        for message in ("stopping", "requests cut"):
+            service.process.terminate()
+            service.wait_for_log(message)
+
+        assert service.stop() == 0
+    assert service.log("stopped") == []
+
+
+def test_a_persons_interrupt_skips_the_delay_and_lets_requests_end(simulator: Simulator) -> None:
+    simulator.behave(pace="50ms", events=20)
+    with start_service(simulator, DRAIN_DELAY="60s", DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True) as connection:
+        begun = connection.recv(1)
+        service.process.send_signal(signal.SIGINT)
+
+        assert service.process.wait(timeout=30) == 0
+        assert b"event: done" in begun + read_all(connection)
+
+
+def test_what_is_no_request_is_logged_in_one_line(service: Service) -> None:
+    with service.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
+        answer = read_all(connection)
+
+    line = service.wait_for_log("request refused", http_status=400)
+    assert line.keys() == {
+        "level", "timestamp", "service", "correlation_id", "http_status", "client_ip", "reason", "message"
+    }  # fmt: skip
+    assert (line["level"], line["client_ip"]) == ("warning", "127.0.0.1")
+    assert line["correlation_id"].encode() in answer
 
 
 def test_nothing_is_computed_after_the_last_request(simulator: Simulator) -> None:
@@ -153,8 +225,19 @@ def test_sigterm_at_any_moment_of_the_start_ends_it_with_0(moment: Callable[[int
     assert (process.returncode, errors) == (0, b"")
 
 
-def read_all(connection: socket.socket) -> bytes:
+def read_head(connection: socket.socket) -> bytes:
+    """Return an answer's head, in lower case."""
     answer = b""
-    while not answer.endswith(b"0\r\n\r\n") and (chunk := connection.recv(65536)):
+    while b"\r\n\r\n" not in answer:
+        chunk = connection.recv(65536)
+        assert chunk
+        answer += chunk
+    return answer.partition(b"\r\n\r\n")[0].lower() + b"\r\n"
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes until the service closes the connection."""
+    answer = b""
+    while chunk := connection.recv(65536):
         answer += chunk
     return answer

@@ -8,11 +8,15 @@ import asyncio
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 
+import structlog
+
 from chatbot_service.errors import ShuttingDown
 from chatbot_service.lifeline import Lifeline
 
 LAST_WORDS_SECONDS = 1.0
 """For answers that have been cut to reach their clients."""
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Drain:
@@ -46,6 +50,7 @@ class Drain:
             return
         self._cut = True
         self._hurried.set()
+        log.info("requests cut", in_flight=len(self._held))
         for lifeline in list(self._held):
             lifeline.cut(_shutting_down())
         if self._last_words is not None:

@@ -136,7 +136,7 @@ class Process:
             if reason is None and last is not None:
                 log.info("service ready", credentials=readiness.credentials.value)
                 self._announce_once()
-            elif reason not in (None, last):
+            elif reason not in (None, last) and not readiness.draining:
                 log.log(logging.INFO if readiness.unverified else logging.WARNING, "service not ready", reason=reason)
             last = reason
             await asyncio.sleep(WATCH_SECONDS)

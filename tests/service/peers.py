@@ -66,6 +66,7 @@ class PeerServer:
     scheme: str = "http"
     accepted: int = 0
     requests: list[bytes] = field(default_factory=list)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     peers: list[Peer] = field(default_factory=list)
 
     @property

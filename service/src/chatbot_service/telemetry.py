@@ -25,7 +25,7 @@ from chatbot_service.errors import ServiceError
 from chatbot_service.output import Output
 from chatbot_service.settings import Settings
 
-QUIET_LOGGERS = ("anthropic", "httpx2", "httpcore2", "aiohttp", "asyncio", "uvicorn")
+QUIET_LOGGERS = ("anthropic", "httpx2", "httpcore2", "asyncio", "uvicorn")
 """Below WARNING these log requests with their bodies, or merely much."""
 MAX_FRAMES = 50
 """The innermost of one error; a runaway recursion has a thousand."""

@@ -164,7 +164,7 @@ def test_a_failed_call_is_logged_with_its_type_and_stack_trace(service: Service,
     assert (line["level"], line["error_type"], line["upstream_status"]) == ("error", "overloaded_error", 529)
     assert line["upstream_request_id"].startswith("req_")
     assert "upstream.py" in line["stack_trace"]
-    assert "OverloadedError" in line["stack_trace"]
+    assert "UpstreamOverloaded" in line["stack_trace"]
 
 
 def test_probes_on_the_admin_port_are_not_logged(service: Service) -> None:

@@ -11,6 +11,7 @@ from chatbot_service.errors import HttpProblem
 from chatbot_service.middleware import AccessLog, CorrelationId, Counts, ErrorBoundary
 from chatbot_service.routes.admin import Admin
 from chatbot_service.routes.chat import Chat
+from chatbot_service.routes.debug import Debug
 from chatbot_service.routes.health import Health
 from chatbot_service.runtime import Runtime
 
@@ -40,6 +41,7 @@ def create_admin_app(runtime: Runtime) -> Starlette:
             Route("/report", admin.report),
             *([Route("/metrics", admin.metrics)] if runtime.settings.metrics_enabled else []),
             *_health_routes(runtime),
+            *(Debug().routes if runtime.settings.debug_endpoints else []),
         ],
         middleware=[
             Middleware(CorrelationId),

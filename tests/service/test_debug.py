@@ -190,10 +190,10 @@ def test_a_measurement_is_bounded(debugged: Service, path: str, seconds: str) ->
 @pytest.mark.programs
 def test_one_measurement_at_a_time(debugged: Service) -> None:
     results: list[int] = []
-    thread = threading.Thread(target=lambda: results.append(get(debugged, "/debug/heap?seconds=1")[0]))
+    thread = threading.Thread(target=lambda: results.append(get(debugged, "/debug/heap?seconds=3")[0]))
     thread.start()
 
-    debugged.wait_until(lambda: get(debugged, "/debug/profile?seconds=0.001")[0] == 409, seconds=10)
+    debugged.wait_until(lambda: "Debug.heap" in get(debugged, "/debug/stacks")[1], seconds=10)
     busy_reply = debugged.request("GET", "/debug/profile?seconds=1", admin=True)
     thread.join()
 

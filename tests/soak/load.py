@@ -45,6 +45,11 @@ class Connection:
             await reader.readexactly(after_bytes)
         writer.transport.abort()
 
+    @property
+    def kept(self) -> bool:
+        """Whether the connection is open on both sides."""
+        return self._reader is not None and not self._reader.at_eof()
+
     def close(self) -> None:
         """Close the connection, if it is open."""
         if self._writer is not None:

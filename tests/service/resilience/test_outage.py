@@ -1,9 +1,11 @@
 """The whole service while the model's API fails: what reaches the API, what clients get, and what the log says of it."""
 
 import contextlib
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import durationpy
 import pytest
 
 from tests.conftest import Simulator
@@ -13,6 +15,8 @@ pytestmark = pytest.mark.programs
 
 SWIFT = {"ANTHROPIC_INITIAL_BACKOFF": "1ms", "ANTHROPIC_MAX_BACKOFF": "2ms", "RATE_LIMIT_ENABLED": "false"}
 CALLERS = 20
+SOAK = bool(os.environ.get("SOAK"))
+"""On a machine of its own: the times that are promised are asked for to the full."""
 
 
 def start_swift(simulator: Simulator, **variables: str) -> contextlib.AbstractContextManager[Service]:
@@ -83,6 +87,42 @@ def test_callers_at_half_open_reach_the_api_once(simulator: Simulator) -> None:
 
         assert attempts(simulator) == 1
         assert [seen for seen in codes if seen != {"circuit_open"}] == [{"circuit_open", "upstream_timeout"}]
+
+
+def seconds_of_answers(service: Service, *, status: int, count: int) -> list[float]:
+    """Return in order how long each of `count` answers with `status` took, as the service says."""
+
+    def found() -> list[float]:
+        lines = service.log("HTTP request completed")
+        return [durationpy.from_str(line["duration"]).total_seconds() for line in lines if line["http_status"] == status]
+
+    service.wait_until(lambda: len(found()) >= count)
+    return sorted(found())
+
+
+def test_a_rejection_takes_no_time(simulator: Simulator) -> None:
+    with start_swift(simulator, BREAKER_FAILURE_THRESHOLD="1") as service:
+        simulator.behave(error={"status": 500})
+        for _ in range(201):
+            service.chat()
+
+        spent = seconds_of_answers(service, status=503, count=200)
+
+        assert spent[len(spent) * (99 if SOAK else 50) // 100] <= 0.005
+
+
+def test_no_answer_outlasts_its_deadline_whatever_is_tried(simulator: Simulator) -> None:
+    times = {"REQUEST_TIMEOUT": "2s", "UPSTREAM_FIRST_BYTE_TIMEOUT": "800ms", "UPSTREAM_CONNECT_TIMEOUT": "800ms"}
+    many = {"ANTHROPIC_MAX_RETRIES": "10", "RETRY_BUDGET_PERCENT": "100", "BREAKER_FAILURE_THRESHOLD": "1000000"}
+    with start_swift(simulator, **times, **many) as service:
+        simulator.behave(stall_at=0)
+
+        with ThreadPoolExecutor(CALLERS) as pool:
+            replies = list(pool.map(lambda number: service.chat(stream=number % 5 == 0), range(CALLERS)))
+
+        assert {(reply.status, code(reply)) for reply in replies} == {(504, "upstream_timeout")}
+        spent = seconds_of_answers(service, status=504, count=CALLERS)
+        assert spent[-1] <= (2.1 if SOAK else 4)  # otherwise the streams would take six seconds, the JSON answers for ever
 
 
 def test_without_a_breaker_the_budget_bounds_what_reaches_the_api(simulator: Simulator) -> None:

@@ -17,7 +17,7 @@ import structlog
 from chatbot_service.readiness import CredentialsState, Outcome, Readiness, Verdict
 from chatbot_service.telemetry import stack_trace, timestamp
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.25
 WARN_SECONDS = 24 * 3_600.0
 MAX_KEY_LENGTH = 1024
 
@@ -99,7 +99,7 @@ class UseKey(Protocol):
 
 
 class Credentials:
-    """The key in use and, while one is on trial, its successor. `step` is called about once a second and never waits."""
+    """The key in use and, while one is on trial, its successor. `step` is called every quarter of a second and never waits."""
 
     def __init__(
         self,

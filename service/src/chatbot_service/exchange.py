@@ -1,6 +1,7 @@
 """What is known of one request and its answer while it is served: written on the way, read by the log, the metrics and the report."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,10 +16,11 @@ Outcome = Literal["done", "error", "client_left"]
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer. `status` is None until the answer begins."""
+    """One request and its answer. `status` is None until the answer begins; of a repeated header, `headers` holds the last."""
 
     correlation_id: str
     client_ip: str
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None
     response_bytes: int = 0

@@ -1,15 +1,17 @@
-"""What surrounds every request, as plain ASGI: correlation id, log line, counts, and the boundary that turns errors into answers."""
+"""What surrounds every request, as plain ASGI: correlation id, log line, counts, and the boundary that turns errors into answers.
+
+The servers ask for nothing but HTTP (no WebSocket, no lifespan), and CorrelationId is the outermost: the others find its exchange.
+"""
 
 import re
 import uuid
-from collections.abc import Collection, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 
 import orjson
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatbot_service.addresses import Proxies
 from chatbot_service.durations import format_duration
 from chatbot_service.errors import UNFORESEEN, Busy, CircuitOpen, ClientLeft, NotReady, Problem, ShuttingDown
 from chatbot_service.exchange import Exchange
@@ -19,37 +21,46 @@ from chatbot_service.telemetry import stack_trace
 CLIENT_CLOSED_REQUEST = 499
 """nginx' status for a client that did not wait; logged, never sent."""
 
+SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""On every answer that has none of its own by that name: answers are data for one client, never a page. OWASP, REST security."""
+
 _TURNED_AWAY = frozenset(problem.code for problem in (Busy, CircuitOpen, NotReady, ShuttingDown))
-_CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class CorrelationId:
-    """Gives every request an id, the client's own if it is harmless, and every answer the same; keeps the exchange's status and size."""
+    """Begins the exchange. Gives it an id, the client's own if it is harmless, and its answer the same and the security headers."""
 
     def __init__(self, app: ASGIApp, *, trusted_proxies: Sequence[str] = ()) -> None:
         self._app = app
-        self._trusted = tuple(ip_network(network) for network in trusted_proxies)
+        self._proxies = Proxies(trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        exchange = Exchange(correlation_id=correlation_id(headers), client_ip=client_ip(scope, headers, self._trusted))
+        headers = dict(scope["headers"])
+        exchange = Exchange(correlation_id(headers), self._client_ip(scope), headers)
         exchange.attach(scope)
 
-        async def send_tracked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
-                MutableHeaders(scope=message)["x-correlation-id"] = exchange.correlation_id
-            elif message["type"] == "http.response.body":
+        def send_tracked(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.body":
                 exchange.response_bytes += len(message.get("body", b""))
-            await send(message)
+            elif message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = _dressed(message.get("headers", ()), exchange.correlation_id)
+            return send(message)
 
         await self._app(scope, receive, send_tracked)
+
+    def _client_ip(self, scope: Scope) -> str:
+        forwarded = (value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        return self._proxies.client_ip((scope.get("client") or ("", 0))[0], forwarded)
 
 
 class AccessLog:
@@ -61,9 +72,6 @@ class AccessLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         try:
             await self._app(scope, receive, send)
         finally:
@@ -94,9 +102,6 @@ class Counts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         exchange = Exchange.of(scope)
         exchange.route = scope["path"] if scope["path"] in self._routes else ""
         exchange.chat = exchange.route in self._chat_routes and scope["method"] == "POST"
@@ -129,9 +134,6 @@ class ErrorBoundary:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         exchange = Exchange.of(scope)
         try:
             await self._app(scope, receive, send)
@@ -162,30 +164,14 @@ def final_status(exchange: Exchange) -> int:
     return exchange.status if exchange.status is not None else CLIENT_CLOSED_REQUEST
 
 
-def correlation_id(headers: Headers) -> str:
+def correlation_id(headers: Mapping[bytes, bytes]) -> str:
     """Return the client's id if it is 1 to 128 letters, digits, dots, dashes and underscores, else a new UUID."""
-    given = headers.get("x-correlation-id") or headers.get("x-request-id") or ""
-    return given if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
+    given = headers.get(b"x-correlation-id") or headers.get(b"x-request-id") or b""
+    return given.decode() if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-def client_ip(scope: Scope, headers: Headers, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
-    """Return the peer's address or, behind trusted proxies, the rightmost forwarded one that is not such a proxy's."""
-    peer = (scope.get("client") or ("", 0))[0].removeprefix("::ffff:")
-    if not trusted:
-        return peer
-    hops = [hop.strip() for hop in ",".join(headers.getlist("x-forwarded-for")).split(",") if hop.strip()]
-    for address in (peer, *reversed(hops)):
-        parsed = _parsed(address)
-        if parsed is None:
-            break
-        peer = str(parsed)
-        if not any(parsed in network for network in trusted):
-            break
-    return peer
-
-
-def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(address)
-    except ValueError:
-        return None
+def _dressed(headers: Iterable[tuple[bytes, bytes]], correlation_id: str) -> list[tuple[bytes, bytes]]:
+    """Return an answer's `headers` with those that every answer has."""
+    names = {name for name, _ in headers}
+    added = [field for field in SECURITY_HEADERS if field[0] not in names]
+    return [*headers, *added, (b"x-correlation-id", correlation_id.encode())]

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,8 +98,9 @@ def sdk_default() -> Candidate:
 
 
 def sdk_aiohttp() -> Candidate:
-    """Return the cheapest route inside the public SDK."""
-    return _route(SDK_AIOHTTP, "sdk_aiohttp.py", ("anthropic", "aiohttp"))
+    """Return the cheapest route inside the public SDK, in this environment: the service's own has no aiohttp."""
+    programs, locked = Path(sys.executable).parent, installed.ROOT / "requirements/dev.txt"
+    return _route(SDK_AIOHTTP, "sdk_aiohttp.py", ("anthropic", "aiohttp"), programs=programs, locked=locked)
 
 
 def bare() -> Candidate:
@@ -154,14 +156,16 @@ def portkey() -> Candidate:
     return Candidate(PORTKEY, version, command, replace(DIRECTLY, headers=headers), "/", "/")
 
 
-def _route(name: str, script: str, packages: Sequence[str]) -> Candidate:
-    """Return one of the routes in apps/, run in the service's own environment."""
-    programs = installed.install_service()
+def _route(
+    name: str, script: str, packages: Sequence[str], *, programs: Path | None = None, locked: Path = installed.SERVICE_LOCK
+) -> Candidate:
+    """Return one of the routes in apps/, run in the service's own environment or another one of `programs`."""
+    programs = programs or installed.install_service()
 
     def command(place: Place) -> Command:
         return Command([programs / "python", installed.HERE / "apps" / script, str(place.port), place.upstream], {})
 
-    version = ", ".join(f"{package} {_version(installed.ROOT / 'requirements/service.txt', package)}" for package in packages)
+    version = ", ".join(f"{package} {_version(locked, package)}" for package in packages)
     return Candidate(name, version, command, Asks("/api/chat", _CHAT, {}), "/health", "/health")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 BUILD = ROOT / ".build/bench"
+SERVICE_LOCK = ROOT / "requirements/service.txt"
 LITELLM_LOCK = HERE / "litellm/requirements.txt"
 INSTALL_SECONDS = 900.0
 _UV = Path(sys.executable).with_name("uv")
@@ -42,8 +43,7 @@ def build_binaries() -> Binaries:
 
 def install_service() -> Path:
     """Return the programs' folder of an environment that holds what the service's image holds: its lock, and this tree's service."""
-    locked = ROOT / "requirements/service.txt"
-    folder = _environment("service", locked)
+    folder = _environment("service", SERVICE_LOCK)
     wheels = BUILD / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     _run([_UV, "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", wheels, ROOT / "service"])

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,9 +24,10 @@ from tests.service.conftest import Service, start_service
 SOAK = bool(os.environ.get("SOAK"))
 SEED = int(os.environ.get("SEED") or (0 if "CI" in os.environ else random.randrange(1 << 32)))
 MIB = 1 << 20
+Number = TypeVar("Number", int, float)
 
 
-def size(*, quick: int, full: int) -> int:
+def size(*, quick: Number, full: Number) -> Number:
     """Return how much of something a test does."""
     return full if SOAK else quick
 
@@ -37,13 +38,19 @@ class Vitals:
 
     rss_bytes: int
     descriptors: int
+    tasks: int
 
 
 def vitals(service: Service) -> Vitals:
-    """Return what the kernel says of the service's process."""
+    """Return what the kernel says of the service's process, and its event loop, which needs DEBUG_ENDPOINTS."""
     folder = Path(f"/proc/{service.process.pid}")
     pages = int((folder / "statm").read_text().split()[1])
-    return Vitals(rss_bytes=pages * os.sysconf("SC_PAGE_SIZE"), descriptors=len(list((folder / "fd").iterdir())))
+    stacks = service.request("GET", "/debug/stacks", admin=True).body.decode()
+    return Vitals(
+        rss_bytes=pages * os.sysconf("SC_PAGE_SIZE"),
+        descriptors=len(list((folder / "fd").iterdir())),
+        tasks=sum(int(number) for number in re.findall(r"^(\d+) tasks$", stacks, re.MULTILINE)),
+    )
 
 
 @contextlib.contextmanager
@@ -116,7 +123,7 @@ def _place(line: dict[str, Any]) -> str:
 def start_unlimited(upstream_url: str, **variables: str) -> contextlib.AbstractContextManager[Service]:
     """Run a service that has no reason of its own to refuse anybody."""
     upstream = {"ANTHROPIC_BASE_URL": upstream_url, "ANTHROPIC_API_KEY": "demo"}
-    unlimited = {"RATE_LIMIT_ENABLED": "false", "MAX_IN_FLIGHT": "10000", "QUEUE_SIZE": "10000"}
+    unlimited = {"RATE_LIMIT_ENABLED": "false", "MAX_IN_FLIGHT": "10000", "QUEUE_SIZE": "10000", "DEBUG_ENDPOINTS": "true"}
     return start_service(None, wait_ready=True, **upstream | unlimited | variables)
 
 

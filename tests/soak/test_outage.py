@@ -15,14 +15,14 @@ from tests.soak.load import Answer, Connection, chat, in_parallel
 
 pytestmark = pytest.mark.soak
 
-OUTAGE_SECONDS = size(quick=2, full=60)
+OUTAGE_SECONDS = size(quick=2.5, full=60.0)
 CLIENTS = 40
 PACE_SECONDS = 0.1
-DEADLINE_SECONDS = 2.0
+DEADLINE_SECONDS = 1.0
 LATE_SECONDS = 0.1
 REJECTION_SECONDS = 0.005
 TIMES = {
-    "REQUEST_TIMEOUT": "2s",
+    "REQUEST_TIMEOUT": "1s",
     "UPSTREAM_CONNECT_TIMEOUT": "300ms",
     "UPSTREAM_FIRST_BYTE_TIMEOUT": "400ms",
     "UPSTREAM_IDLE_TIMEOUT": "400ms",
@@ -52,9 +52,16 @@ async def test_outages_are_borne_and_pass(simulator: Simulator, breaker: dict[st
             asked = await ask_through_an_outage(service, name, spared=spared)
 
             attempts = simulator.requests()["by_path"]["/v1/messages"]
-            assert (attempts < asked / 2) if spared else (asked < attempts <= 1.2 * asked + 10), name
+            most = asked / 2 if spared else 1.2 * asked + 10 + found_dead(faults)
+            assert attempts <= most, f"{name}: {attempts} attempts for {asked} requests"
+            assert spared or attempts > asked, f"{name}: nothing was tried again"
             simulator.behave()
             await recover(service)
+
+
+def found_dead(faults: dict[str, object]) -> int:
+    """Return how many requests may be lost, and sent again at once, on connections that were kept from better times."""
+    return CLIENTS if "cut_at" in faults else 0
 
 
 async def test_an_api_that_is_gone_comes_back(simulator: Simulator) -> None:
@@ -78,9 +85,10 @@ async def ask_through_an_outage(service: Service, name: str, *, spared: bool) ->
     """
     end = time.monotonic() + OUTAGE_SECONDS
     answers: list[Answer] = []
+    modes = itertools.cycle((False, True, True, False))
 
     async def work(connection: Connection) -> None:
-        for stream in itertools.cycle((False, True)):
+        for stream in itertools.cycle((next(modes), next(modes))):
             answers.append(await connection.ask(chat(stream=stream)))
             if time.monotonic() > end:
                 return
@@ -90,12 +98,13 @@ async def ask_through_an_outage(service: Service, name: str, *, spared: bool) ->
         await in_parallel(service.port, CLIENTS, work)
 
     assert {answer.status for answer in answers} <= {502, 503, 504}, name
-    assert (service.ready(), service.request("GET", "/health").json["status"]) == (True, "degraded")
+    assert service.ready()
     spent = seconds_by_request(service)
     documents = [orjson.loads(answer.body) for answer in answers]
     assert max(spent[document["correlation_id"]] for document in documents) <= DEADLINE_SECONDS + LATE_SECONDS + max(lags), name
     rejections = [spent[document["correlation_id"]] for document in documents if document["code"] == "circuit_open"]
     if spared:
+        assert service.request("GET", "/health").json["status"] == "degraded"
         assert len(rejections) > len(answers) / 2, name
         assert percentile(rejections, 99) <= REJECTION_SECONDS + max(lags), name
     return len(answers)

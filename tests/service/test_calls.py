@@ -651,16 +651,26 @@ async def test_a_fallback_model_has_a_breaker_of_its_own() -> None:
     assert {model: breaker.state.value for model, breaker in bench.calls.breakers.items()} == {MAIN: "open", SPARE: "open", LAST: "closed"}
 
 
-async def test_each_fallback_attempt_is_paid_for_and_a_skipped_one_is_not() -> None:
-    bench = Bench(RETRY_BUDGET_PERCENT="0", **FALLBACKS)
-    bench.trip(MAIN)
+async def test_a_fallback_attempt_is_paid_for_and_a_skipped_one_is_not() -> None:
+    bench = Bench(RETRY_BUDGET_PERCENT="0", ANTHROPIC_MAX_RETRIES="1", BREAKER_FAILURE_THRESHOLD="1000", **FALLBACKS)
     bench.trip(SPARE)
+    bench.upstream.failures[MAIN] = failures(11, UpstreamOverloaded)
 
     for _ in range(10):
         await bench.complete()
-    await bench.failing(CircuitOpen)
+    await bench.failing(UpstreamOverloaded)
 
-    assert bench.upstream.asked == [LAST] * 10
+    assert bench.upstream.asked == [MAIN, LAST] * 10 + [MAIN]
+
+
+async def test_a_requests_first_attempt_costs_nothing_whichever_model_is_asked() -> None:
+    bench = Bench(RETRY_BUDGET_PERCENT="0", **FALLBACKS)
+    bench.trip(MAIN)
+
+    for _ in range(100):
+        await bench.complete()
+
+    assert bench.upstream.asked == [SPARE] * 100
 
 
 async def test_no_fallback_model_is_asked_when_too_little_time_is_left() -> None:

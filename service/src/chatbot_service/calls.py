@@ -137,11 +137,14 @@ class Calls:
         return wait
 
     async def _fall_back(self, call: Call, ask: Ask[T], problem: UpstreamProblem | CircuitOpen) -> T | None:
-        """Return the answer of the first fallback model to give one, or None; each is asked once and paid for as a retry is."""
+        """Return the answer of the first fallback model to give one, or None; each is asked once.
+
+        Every attempt but the request's first is paid for as a retry is.
+        """
         if not self._may_fall_back(problem):
             return None
         for breaker in self._fallbacks:
-            if breaker.rejecting or self._is_late(call) or not self._budget.take():
+            if breaker.rejecting or self._is_late(call) or (call.attempts > 0 and not self._budget.take()):
                 continue
             try:
                 answer = await self._ask(call, ask, breaker)

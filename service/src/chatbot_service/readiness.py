@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 UNVERIFIED_AFTER_SECONDS = 10.0
+LIFECYCLES = frozenset({"active", "deprecated", "retired"})
+"""Of a model, in the words of the API; what else it says is not passed on."""
 
 
 class Outcome(StrEnum):
@@ -42,7 +44,7 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of one check of key and model; `lifecycle` and `retires_at` as the API says them."""
+    """The result of one check of key and model; `lifecycle` is one of LIFECYCLES, `retires_at` as ISO 8601 writes it."""
 
     outcome: Outcome
     latency_seconds: float = 0.0

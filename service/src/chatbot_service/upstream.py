@@ -14,8 +14,8 @@ import orjson
 from chatbot_service.connection import RoundTrip
 from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started, Usage
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout
-from chatbot_service.failures import problem_of, status_of, word
-from chatbot_service.readiness import Outcome, Verdict
+from chatbot_service.failures import problem_of, status_of
+from chatbot_service.readiness import LIFECYCLES, Outcome, Verdict
 from chatbot_service.sdk import MAX_WHOLE_TOKENS, Heads, Sdk
 from chatbot_service.settings import Settings
 from chatbot_service.sse import EventParser
@@ -257,7 +257,8 @@ def _read_model(content: bytes) -> tuple[str | None, str | None]:
     try:
         model = orjson.loads(content)
         _text(model["id"])
-        return word(model.get("lifecycle")), _timestamp(model.get("retires_at"))
+        lifecycle = model.get("lifecycle")
+        return lifecycle if isinstance(lifecycle, str) and lifecycle in LIFECYCLES else None, _timestamp(model.get("retires_at"))
     except _UNREADABLE as error:
         raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
 

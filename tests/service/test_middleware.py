@@ -124,7 +124,7 @@ def test_a_stream_is_logged_at_its_end_with_its_outcome(service: Service, simula
     done = service.wait_for_log("HTTP request completed", correlation_id="line-2")
     failed = service.wait_for_log("HTTP request completed", correlation_id="line-3")
     assert (done["http_status"], done["outcome"]) == (200, "done")
-    assert (failed["http_status"], failed["outcome"]) == (200, "error")
+    assert (failed["http_status"], failed["outcome"], failed["error_code"]) == (200, "error", "overloaded")
 
 
 def test_a_failed_call_is_logged_with_its_type_and_stack_trace(service: Service, simulator: Simulator) -> None:

@@ -4,9 +4,11 @@ import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+import chatbot_service
 from chatbot_service.errors import UpstreamTimeout
 from chatbot_service.telemetry import MAX_FRAMES, stack_trace
 
@@ -185,3 +187,14 @@ def test_errors_that_nobody_handles_are_logged_without_their_messages() -> None:
 
 def test_nothing_of_this_configures_logging_on_import() -> None:
     assert logging.getLogger().level == logging.WARNING
+
+
+def test_the_readme_names_messages_that_there_are() -> None:
+    package = Path(chatbot_service.__file__).parent
+    source = "".join(path.read_text() for path in package.rglob("*.py"))
+    section = (package.parents[1] / "README.md").read_text().partition("## Logs")[2].partition("\n## ")[0]
+
+    messages = [message for row in re.findall(r"^\| (`.+?) \|", section, flags=re.MULTILINE) for message in re.findall(r"`(.+?)`", row)]
+
+    assert len(messages) > 10
+    assert [message for message in messages if f'"{message}"' not in source] == []

@@ -29,7 +29,23 @@ def test_carriage_returns_comments_and_other_fields_are_understood(size: int) ->
     assert events == [{"a": 1}]
 
 
-@pytest.mark.parametrize("wire", [b"data: nonsense\n\n", b"data: [1]\n\n", b"data: \xff\n\n", b"x" * (5 * 1024 * 1024)])
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b'data:{"a":1}\n\n',
+        b'data: {"a":1}\nevent: x\n\n',
+        b'data: {"a":\ndata: 1}\n\n',
+        b'data\ndata: {"a":1}\n\n',
+        b'event: x\ndata: {"a":\ndata: 1}\n\n',
+        b'event: x\ndata: {"a":1}\nid: 2\n\n',
+        b': a comment\n\nevent: ping\n\ndata\n\ndatum: 1\n\n\n\n\nevent: x\ndata:{"a":1}\n\n',
+    ],
+)
+def test_an_event_is_read_in_whatever_order_its_lines_come(wire: bytes) -> None:
+    assert list(EventParser().feed(wire)) == [{"a": 1}]
+
+
+@pytest.mark.parametrize("wire", [b"data: nonsense\n\n", b"data: [1]\n\n", b"data: \xff\n\n", b"x" * (2 * 1024 * 1024)])
 def test_what_is_no_event_stream_of_objects_raises_value_error(wire: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  orjson's messages are its own
-        EventParser().feed(wire)
+        list(EventParser().feed(wire))

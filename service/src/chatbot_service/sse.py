@@ -3,11 +3,12 @@
 Format: WHATWG HTML, "Server-sent events". Only `data` is read, since the API repeats the event's name in it as `type`.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-MAX_EVENT_BYTES = 4 * 1024 * 1024
+MAX_EVENT_BYTES = 1024 * 1024
 
 
 def encode_event(name: str, data: object) -> bytes:
@@ -18,25 +19,30 @@ def encode_event(name: str, data: object) -> bytes:
 class EventParser:
     """Collects bytes and gives back the data of every event that is complete."""
 
+    __slots__ = ("_rest",)
+
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, chunk: bytes) -> list[dict[str, Any]]:
-        """Return the events that `chunk` completes; raises ValueError for what is no event stream of JSON objects."""
+    def feed(self, chunk: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the events that `chunk` completes; raises ValueError for what is no event stream of JSON objects."""
         text = self._rest + chunk
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n")
         *blocks, self._rest = text.split(b"\n\n")
         if len(self._rest) > MAX_EVENT_BYTES:
-            raise ValueError("an event exceeds 4 MiB")
-        return [event for block in blocks if (event := _data(block)) is not None]
+            raise ValueError("an event exceeds 1 MiB")
+        for block in blocks:
+            name, mark, data = block.partition(b"\ndata:")
+            if not mark or b"\n" in data or name.startswith(b"data"):
+                data = _data(block)
+            if data:
+                event = orjson.loads(data)
+                if not isinstance(event, dict):
+                    raise ValueError("an event's data is not an object")
+                yield event
 
 
-def _data(block: bytes) -> dict[str, Any] | None:
-    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-    if not lines:
-        return None
-    event = orjson.loads(b"\n".join(lines))
-    if not isinstance(event, dict):
-        raise ValueError("an event's data is not an object")  # noqa: TRY004  one error type for everything unreadable
-    return event
+def _data(block: bytes) -> bytes:
+    """Return the data of an event that is more, or less, than a name and a line of data."""
+    return b"\n".join([line[5:] for line in block.split(b"\n") if line.startswith(b"data:")])

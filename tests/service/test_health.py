@@ -84,6 +84,20 @@ def test_a_retired_model_is_unready(simulator: Simulator) -> None:
         assert (service.report()["model"]["state"], service.report()["model"]["lifecycle"]) == ("Retired", "retired")
 
 
+def test_a_model_that_ends_soon_serves_and_is_told_of(simulator: Simulator) -> None:
+    with start_service(simulator, CLAUDE_MODEL="claude-sonnet-4-5") as service:
+        warning = service.wait_for_log("model is deprecated")
+        model = service.report()["model"]
+        status = service.request("GET", "/health").json["status"]
+        metrics = service.request("GET", "/metrics", admin=True).body.decode()
+
+    assert (warning["level"], warning["days_to_retirement"]) == ("warning", model["daysToRetirement"])
+    assert (model["state"], model["lifecycle"]) == ("Available", "deprecated")
+    assert datetime.fromisoformat(model["retiresAt"]) == datetime(2026, 11, 30, tzinfo=UTC)
+    assert "chatbot_model_retirement_timestamp_seconds 1.7959968e+09\n" in metrics
+    assert status == "healthy"
+
+
 def test_an_outage_of_the_api_degrades_health_but_not_readiness(simulator: Simulator) -> None:
     with start_service(simulator, BREAKER_FAILURE_THRESHOLD="2", BREAKER_RESET_TIMEOUT="100ms", ANTHROPIC_MAX_RETRIES="1") as service:
         simulator.behave(error={"status": 529})

@@ -258,8 +258,8 @@ class Connection:
         self._app = Chat(runtime, ping_seconds=ping_seconds)
 
     async def run(self) -> None:
-        scope = {"type": "http", "headers": [(b"content-type", b"application/json")]}
-        Exchange("id", "127.0.0.1").attach(scope)
+        scope = {"type": "http"}
+        Exchange("id", "127.0.0.1", {b"content-type": b"application/json"}).attach(scope)
         await self._app(scope, self._requests.get, self.send)
 
     async def send(self, message: Message) -> None:

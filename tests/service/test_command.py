@@ -25,13 +25,6 @@ def test_an_unknown_option_ends_it_with_2() -> None:
     assert run("--nonsense").returncode == 2
 
 
-def test_client_tokens_that_cannot_be_checked_yet_keep_it_from_starting() -> None:
-    result = run(CLIENT_AUTH_MODE="Token")
-
-    assert result.returncode == 2
-    assert result.stderr.startswith("CLIENT_AUTH_MODE: ")
-
-
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_a_prompt_file_that_cannot_be_read_keeps_it_from_starting(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "prompt"

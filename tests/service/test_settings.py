@@ -95,6 +95,7 @@ def test_a_wrong_value_is_named_with_its_variable(name: str, value: str, complai
         ({"UPSTREAM_CONNECT_TIMEOUT": "20s"}, "UPSTREAM_FIRST_BYTE_TIMEOUT: (15s) is less than UPSTREAM_CONNECT_TIMEOUT (20s)"),
         ({"REQUEST_TIMEOUT": "10s"}, "REQUEST_TIMEOUT: (10s) is less than UPSTREAM_FIRST_BYTE_TIMEOUT (15s)"),
         ({"UPSTREAM_IDLE_TIMEOUT": "11m"}, "UPSTREAM_IDLE_TIMEOUT: (11m0s) exceeds UPSTREAM_TOTAL_TIMEOUT (10m0s)"),
+        ({"CLIENT_AUTH_MODE": "Token"}, "CLIENT_TOKENS_FILE: must be set when CLIENT_AUTH_MODE is Token"),
         ({"ANTHROPIC_MAX_BACKOFF": "500ms"}, "ANTHROPIC_MAX_BACKOFF: (500ms) is less than ANTHROPIC_INITIAL_BACKOFF (1s)"),
     ],
 )

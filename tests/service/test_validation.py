@@ -1,17 +1,14 @@
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import Headers
-from starlette.types import Message, Receive
 
 from chatbot_service.conversation import Turn
-from chatbot_service.errors import BodyTooLarge, ClientLeft, Undecodable, Unprocessable, UnsupportedMediaType
-from chatbot_service.validation import MAX_COMPLAINTS, check_media_type, parse_chat, read_body
+from chatbot_service.errors import Undecodable, Unprocessable, UnsupportedMediaType
+from chatbot_service.validation import MAX_COMPLAINTS, check_media_type, parse_chat
 
 CANARY = "canary-prompt"
 
@@ -38,7 +35,8 @@ def test_messages_are_the_conversation_so_far() -> None:
 
     request = parse({"messages": turns, "stream": True})
 
-    assert request.conversation == (Turn("user", "1"), Turn("assistant", "2"), Turn("user", "3"))
+    assert [(turn.role, turn.content) for turn in request.conversation] == [("user", "1"), ("assistant", "2"), ("user", "3")]
+    assert all(isinstance(turn, Turn) for turn in request.conversation)
     assert request.stream is True
 
 
@@ -106,48 +104,22 @@ def test_any_bytes_are_accepted_or_refused_but_never_fail(body: bytes) -> None:
         parse_chat(body)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-def test_plain_json_is_the_one_media_type(content_type: str) -> None:
-    check_media_type(Headers({"content-type": content_type}))
+@pytest.mark.parametrize("content_type", [b"application/json", b"Application/JSON; charset=utf-8"])
+def test_plain_json_is_the_one_media_type(content_type: bytes) -> None:
+    check_media_type({b"content-type": content_type, b"content-encoding": b"Identity"})
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"content-type": "text/plain"}, {"content-type": "application/json", "content-encoding": "gzip"}], ids=str
+    "headers",
+    [
+        {},
+        {b"content-type": b"text/plain"},
+        {b"content-type": b"application/jsonx"},
+        {b"content-type": b"\xff"},
+        {b"content-type": b"application/json", b"content-encoding": b"gzip"},
+    ],
+    ids=str,
 )
-def test_other_media_types_are_refused(headers: dict[str, str]) -> None:
+def test_other_media_types_are_refused(headers: dict[bytes, bytes]) -> None:
     with pytest.raises(UnsupportedMediaType):
-        check_media_type(Headers(headers))
-
-
-def receiving(messages: Iterable[Message]) -> Receive:
-    iterator = iter(messages)
-
-    async def receive() -> Message:
-        return next(iterator)
-
-    return receive
-
-
-def chunk(body: bytes, *, more: bool) -> Message:
-    return {"type": "http.request", "body": body, "more_body": more}
-
-
-async def test_a_body_is_read_whole() -> None:
-    receive = receiving([chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"c", more=False)])
-
-    assert await read_body(Headers(), receive, limit_bytes=3) == b"abc"
-
-
-async def test_an_announced_size_above_the_limit_is_refused_unread() -> None:
-    with pytest.raises(BodyTooLarge):
-        await read_body(Headers({"content-length": "4"}), receiving([]), limit_bytes=3)
-
-
-async def test_an_unannounced_size_is_refused_as_soon_as_it_shows() -> None:
-    with pytest.raises(BodyTooLarge):
-        await read_body(Headers(), receiving([chunk(b"ab", more=True), chunk(b"cd", more=True)]), limit_bytes=3)
-
-
-async def test_a_client_that_leaves_in_the_middle_of_its_body_is_gone() -> None:
-    with pytest.raises(ClientLeft):
-        await read_body(Headers(), receiving([chunk(b"ab", more=True), {"type": "http.disconnect"}]), limit_bytes=3)
+        check_media_type(headers)

@@ -51,6 +51,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address:
     return (address.ipv4_mapped if address.version == 6 else None) or address
 
 
+@lru_cache(CACHED_ADDRESSES)
 def network_of(address: str) -> str:
     """Return what stands for the client at `address`: that, or of an IPv6 address its /64, in which one host may have every address."""
     if ":" not in address:

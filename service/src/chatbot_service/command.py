@@ -52,11 +52,8 @@ def _demo() -> None:
 
 
 def _complaints(settings: Settings, prompt: SystemPrompt) -> list[str]:
-    """Return what is wrong with the files that must be there from the start, and what this version cannot do."""
+    """Return what is wrong with the files that must be there from the start."""
     complaints = []
-    if settings.client_auth_mode != "None":
-        # Serving everybody although tokens are asked for would be worse than not serving.
-        complaints.append("CLIENT_AUTH_MODE: this version cannot check client tokens yet; use None and keep the service private")
     if not prompt.refresh():
         complaints.append(f"SYSTEM_PROMPT_FILE: {settings.system_prompt_file} cannot be read as UTF-8 text of at most 1 MiB")
     try:

@@ -23,6 +23,7 @@ class Exchange:
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None
+    body_bytes: int = 0
     response_bytes: int = 0
     route: str = ""
     chat: bool = False

@@ -23,7 +23,7 @@ def build_report(runtime: Runtime) -> dict[str, Any]:
             "fingerprintChangedAt": runtime.credentials.changed_at if runtime.credentials is not None else None,
         },
         "model": {"name": settings.claude_model, "state": readiness.model.value, **_lifecycle(runtime)},
-        "clientTokens": None,
+        "clientTokens": runtime.tokens.state if runtime.tokens is not None else None,
         "inFlight": traffic.in_flight,
         "windows": traffic.summary(),
         "tokens": {"input": traffic.input_tokens, "output": traffic.output_tokens},

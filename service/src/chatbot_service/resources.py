@@ -43,7 +43,7 @@ class Load:
             upstream_connections_open=upstream.open_connections if upstream is not None else 0,
             upstream_connections_idle=upstream.idle_connections if upstream is not None else 0,
             in_flight=runtime.traffic.in_flight,
-            queued=0,
+            queued=runtime.slots.queued,
         )
 
 

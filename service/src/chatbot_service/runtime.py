@@ -1,19 +1,23 @@
 """What the parts of one process share; made once in `server`, handed to the routes and the middleware."""
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from chatbot_service.bodies import Bodies
 from chatbot_service.credentials import Credentials
 from chatbot_service.drain import Drain
 from chatbot_service.errors import NotReady
-from chatbot_service.files import SystemPrompt
+from chatbot_service.files import SystemPrompt, WatchedFile
 from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
 from chatbot_service.readiness import Readiness
 from chatbot_service.resilience.breaker import BreakerState
+from chatbot_service.resilience.limits import Limits
+from chatbot_service.resilience.shedding import Slots
 from chatbot_service.settings import Settings
+from chatbot_service.tokens import Tokens
 from chatbot_service.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Runtime:
-    """The process's state. `upstream`, `calls` and `credentials` are there once the SDK is loaded."""
+    """The process's state. `upstream`, `calls` and `credentials` are there once the SDK is loaded; `limits` and `tokens` if asked for."""
 
     settings: Settings
     prompt: SystemPrompt
@@ -32,8 +36,13 @@ class Runtime:
     metrics: Metrics
     drain: Drain
     output: Output
+    slots: Slots
+    bodies: Bodies
+    limits: Limits | None
+    tokens: Tokens | None
     started: float
     connections: Collection[object] = ()
+    refusals: Mapping[int, int] = field(default_factory=dict)
     loop_lag_seconds: float = 0.0
     upstream: "Upstream | None" = None
     calls: "Calls | None" = None
@@ -43,14 +52,19 @@ class Runtime:
     def create(cls, settings: Settings, prompt: SystemPrompt, *, output: Output | None = None) -> "Runtime":
         """Return the state of a process that has just started."""
         clock = time.monotonic
+        metrics = Metrics()
         return cls(
             settings,
             prompt,
             Readiness(clock=clock),
             Traffic(clock=clock),
-            Metrics(),
+            metrics,
             Drain(delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
             output if output is not None else Output.standard(),
+            _slots(settings, metrics),
+            Bodies(settings.max_request_size, within_seconds=settings.request_timeout, on_refused=metrics.shed),
+            _limits(settings, metrics),
+            _tokens(settings),
             started=clock(),
         )
 
@@ -70,3 +84,25 @@ class Runtime:
         if self.calls is None or not self.readiness.has_key:
             raise NotReady(f"The service is not ready: {self.readiness.reason or 'starting'}.")
         return self.calls
+
+
+def _slots(settings: Settings, metrics: Metrics) -> Slots:
+    return Slots(
+        settings.max_in_flight, queue_size=settings.queue_size, queue_timeout_seconds=settings.queue_timeout, on_refused=metrics.shed
+    )
+
+
+def _limits(settings: Settings, metrics: Metrics) -> Limits | None:
+    if not settings.rate_limit_enabled:
+        return None
+    per_client = settings.rate_limit_per_client_rps
+    return Limits(settings.rate_limit_rps, per_client_per_second=per_client, clock=time.monotonic_ns, on_refused=metrics.rate_limited)
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    """Return the tokens, read for the first time: from the first request on nobody comes in without one."""
+    if settings.client_auth_mode != "Token" or settings.client_tokens_file is None:
+        return None
+    tokens = Tokens(WatchedFile(settings.client_tokens_file))
+    tokens.refresh()
+    return tokens

@@ -52,7 +52,7 @@ class Process:
         self._signals = 0
         self._service = Listener(create_app(runtime))
         self._admin = Listener(create_admin_app(runtime))
-        runtime.connections = self._service.port.connections
+        runtime.connections, runtime.refusals = self._service.port.connections, self._service.port.refusals
 
     async def run(self, service_socket: socket.socket, admin_socket: socket.socket) -> None:
         """Serve both ports; returns when a signal has ended the service and its last request is done."""
@@ -127,11 +127,13 @@ class Process:
             group.create_task(Resources(runtime).run())
 
     async def _watch(self) -> None:
-        """Reread the prompt, and log every change between ready and not."""
+        """Reread the prompt and the tokens, and log every change between ready and not."""
         readiness = self._runtime.readiness
         last: str | None = ""
         while True:
             self._runtime.prompt.refresh()
+            if self._runtime.tokens is not None:
+                self._runtime.tokens.refresh()
             reason = readiness.reason
             if reason is None and last is not None:
                 log.info("service ready", credentials=readiness.credentials.value)

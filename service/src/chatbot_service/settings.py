@@ -161,6 +161,13 @@ class Settings(BaseModel):
             raise ValueError("* must stand alone")
         return value
 
+    @field_validator("client_tokens_file")
+    @classmethod
+    def _tokens_to_ask_for(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("client_auth_mode") == "Token":
+            raise ValueError("must be set when CLIENT_AUTH_MODE is Token")
+        return value
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Return the settings in `environ`, an empty variable being an unset one; raises SettingsInvalid with every complaint."""

@@ -1,25 +1,40 @@
-"""Request bodies: read within bounds, decoded, and refused with the place of what is wrong. Nothing here quotes a body."""
+"""What a request's body says: decoded, and refused with the place of what is wrong. Nothing here quotes a body.
 
+A few bytes of JSON can become a hundred times as many in memory, and each complaint costs more than what it is about: bodies of
+more values than any conversation has are refused before they are decoded, and a list is given up at its first fault.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
-from starlette.datastructures import Headers
-from starlette.types import Receive
 
 from chatbot_service.conversation import Conversation, Turn
-from chatbot_service.errors import BodyTooLarge, ClientLeft, Undecodable, Unprocessable, UnsupportedMediaType
+from chatbot_service.errors import Undecodable, Unprocessable, UnsupportedMediaType
 
+MAX_VALUES = 50_000
+"""In one body: ten thousand messages and more, at most 20 MB while they are decoded."""
 MAX_COMPLAINTS = 10
+MAX_COUNTED_COMPLAINTS = 1_000
+"""Beyond these none is shown: each costs a microsecond to write out, and only all of them can be."""
 MAX_POINTER_LENGTH = 256
+
+_BEFORE_VALUES = b",[{"
+_PIECES = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,]|[^"\[{,]++', re.DOTALL)
+"""A string, what a value follows, or anything between; whatever the bytes, each piece is one step forward."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 Content = Annotated[str, Field(min_length=1)]
 
 
-class Message(BaseModel):
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Message(Turn):
     """One turn of `messages`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     role: Literal["user", "assistant"]
     content: Content
@@ -28,10 +43,10 @@ class Message(BaseModel):
 class ChatRequest(BaseModel):
     """The body of POST /api/chat: a `message`, or the `messages` so far, the last of them the user's."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = _STRICT
 
     message: Content | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, fail_fast=True)] | None = None
     stream: bool = False
 
     @model_validator(mode="after")
@@ -45,49 +60,38 @@ class ChatRequest(BaseModel):
     @property
     def conversation(self) -> Conversation:
         """Return the turns, whichever way they were given."""
-        if self.messages is None:
-            return (Turn("user", self.message or ""),)
-        return tuple(Turn(message.role, message.content) for message in self.messages)
+        return tuple(self.messages) if self.messages is not None else (Turn("user", self.message or ""),)
 
 
-def parse_chat(body: bytes) -> ChatRequest:
-    """Return the request in `body`; raises Undecodable for what is not JSON, Unprocessable for what is not a chat request."""
+def parse_chat(body: bytes | bytearray) -> ChatRequest:
+    """Return the request in `body`; raises Undecodable for what is not JSON or too much of it, Unprocessable for no chat request."""
+    if len(body) > MAX_VALUES and _is_crowded(body):
+        raise Undecodable(f"The body holds more than {MAX_VALUES} values.")
     try:
         return ChatRequest.model_validate_json(body)
     except ValidationError as error:
+        if error.error_count() > MAX_COUNTED_COMPLAINTS:
+            raise Unprocessable([("", f"more than {MAX_COUNTED_COMPLAINTS} faults")]) from None
         complaints = error.errors(include_url=False, include_context=False, include_input=False)
     if complaints[0]["type"] == "json_invalid":
         raise Undecodable("The body is not JSON.")
     raise Unprocessable([(_pointer(item["loc"]), item["msg"]) for item in complaints[:MAX_COMPLAINTS]])
 
 
-def check_media_type(headers: Headers) -> None:
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
     """Raise UnsupportedMediaType unless the body is announced as plain JSON."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type != b"application/json":
         raise UnsupportedMediaType("Send the body as application/json.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Send the body without a content encoding.")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType("Send the body without a content-encoding.")
 
 
-async def read_body(headers: Headers, receive: Receive, *, limit_bytes: int) -> bytes:
-    """Return the whole body; raises BodyTooLarge as soon as it is known to exceed the limit."""
-    announced = headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced[:20]) > limit_bytes:
-        raise BodyTooLarge(f"The body exceeds {limit_bytes} bytes.")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit_bytes:
-            raise BodyTooLarge(f"The body exceeds {limit_bytes} bytes.")
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+def _is_crowded(body: bytes | bytearray) -> bool:
+    """Whether `body` holds more than about MAX_VALUES values. Text may well hold as many commas: what is within strings does not count."""
+    if sum(body.count(mark) for mark in _BEFORE_VALUES) <= MAX_VALUES:
+        return False
+    return next(islice(_PIECES.finditer(body), 3 * MAX_VALUES, None), None) is not None
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.attempts import OpenStream
@@ -23,7 +22,7 @@ from chatbot_service.lifeline import Lifeline
 from chatbot_service.runtime import Runtime
 from chatbot_service.sse import encode_event
 from chatbot_service.telemetry import stack_trace
-from chatbot_service.validation import ChatRequest, check_media_type, parse_chat, read_body
+from chatbot_service.validation import ChatRequest, check_media_type, parse_chat
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -40,10 +39,9 @@ class Chat:
         """Serve one request."""
         exchange = Exchange.of(scope)
         began = asyncio.get_running_loop().time() - exchange.elapsed_seconds
-        headers = Headers(scope=scope)
-        check_media_type(headers)
-        request = parse_chat(await read_body(headers, receive, limit_bytes=self._settings.max_request_size))
-        exchange.streamed = request.stream or "text/event-stream" in headers.get("accept", "")
+        check_media_type(exchange.headers)
+        request = parse_chat(await self._runtime.bodies.read(exchange, receive))
+        exchange.streamed = request.stream or b"text/event-stream" in exchange.headers.get(b"accept", b"")
         if exchange.streamed:
             await self._stream(request, exchange, receive, EventStream(send, began=began, ping_seconds=self._ping_seconds), began=began)
         else:
@@ -113,11 +111,12 @@ class Chat:
             watcher = asyncio.create_task(_cut_when_client_leaves(receive, lifeline))
             try:
                 with self._runtime.drain.holding(lifeline):
-                    self._runtime.traffic.in_flight += 1
-                    try:
-                        yield lifeline
-                    finally:
-                        self._runtime.traffic.in_flight -= 1
+                    async with self._runtime.slots.taken():
+                        self._runtime.traffic.in_flight += 1
+                        try:
+                            yield lifeline
+                        finally:
+                            self._runtime.traffic.in_flight -= 1
             finally:
                 watcher.cancel()
 

@@ -14,7 +14,8 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.listener import Listener, bind
-from chatbot_service.protocol import Patience, Protocol
+from chatbot_service.port import Patience
+from chatbot_service.protocol import Protocol
 
 GET = b"GET / HTTP/1.1\r\n"
 HOST = b"host: a\r\n"

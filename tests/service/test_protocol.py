@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from chatbot_service.protocol import MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES
+from chatbot_service.reader import LOOKS
 from tests.service.listening import GET, HOST, LAST, Server, parse, parse_head, read_all, read_one, serve, wait_until
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -340,8 +341,9 @@ def test_a_client_that_reads_nothing_is_cut() -> None:
 def test_little_is_held_for_a_client_that_reads_nothing() -> None:
     with serve() as server, endless(server):
         protocol = server.only_connection()
+        assert protocol._reader_watch is not None
+        unread = server.call(protocol._reader_watch.unread_bytes)
         held = server.call(protocol._raw.get_write_buffer_size)
-        unread = server.call(protocol._unread_by_client)
 
         assert held <= 64 * 1024
         assert unread - held <= 64 * 1024  # the kernel's share, which would be megabytes
@@ -351,13 +353,19 @@ def test_little_is_held_for_a_client_that_reads_nothing() -> None:
 def test_a_client_that_reads_slowly_is_not_cut() -> None:
     with serve(reading=1_000) as server, endless(server) as connection:
         protocol = server.only_connection()
-        before = server.call(protocol._unread_by_client)
-        while server.call(protocol._unread_by_client) >= before:
-            connection.recv(1024)
+        watch = protocol._reader_watch
+        assert watch is not None
 
-        server.call(protocol._judge_reader, before)
-        assert server.listener.open_connections == 1
-        assert not server.app.left.is_set()
+        for _ in range(3):
+            unread = server.call(watch.unread_bytes)
+            while server.call(watch.unread_bytes) >= unread:
+                connection.recv(256)
+            for _ in range(LOOKS):
+                server.call(watch.look)
+        assert not protocol._raw.is_closing()
+
+        server.call(watch.look)
+        assert server.app.left.wait(20)
 
 
 def test_an_answer_that_nobody_reads_does_not_keep_a_closed_connection() -> None:

@@ -10,7 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from chatbot_service.errors import StartupFailed
-from chatbot_service.protocol import Patience, Port, Protocol
+from chatbot_service.port import Patience, Port
+from chatbot_service.protocol import Protocol
 
 BACKLOG = 2048
 UNSENT_BYTES = 16 * 1024

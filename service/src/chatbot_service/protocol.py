@@ -5,13 +5,8 @@ application's until it has answered. Nothing here is done once an event of a str
 """
 
 import asyncio
-import fcntl
-import struct
-import termios
 import uuid
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httptools
@@ -19,10 +14,11 @@ import orjson
 import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from chatbot_service.errors import UNFORESEEN, HttpProblem
 from chatbot_service.head import MAX_BYTES, check_head, too_large
+from chatbot_service.port import Port
+from chatbot_service.reader import ReaderWatch
 from chatbot_service.telemetry import stack_trace
 
 MAX_PIPELINED = 100
@@ -34,30 +30,6 @@ WRITE_BUFFER_BYTES = 32 * 1024
 """What may wait here for the client to read before the application has to; one more write may come on top."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How many seconds a client may take."""
-
-    head: float = 10.0
-    """From the connection, or from the first byte of a later head, to the head's end."""
-    next_request: int = 75
-    reading: float = 30.0
-    """Without taking in a single byte of what waits for it."""
-    farewell: float = 3.0
-    """To take in the answer to a request that it has not sent to its end."""
-
-
-class Port(ServerState):
-    """What the connections of one port share. `refusals` counts by status; once `ending`, every answer is the last of its connection."""
-
-    def __init__(self, patience: Patience) -> None:
-        super().__init__()
-        self.patience = patience
-        self.refusals: Counter[int] = Counter()
-        self.ending = False
-        self.connection_left = asyncio.Event()
 
 
 class _Outlet:
@@ -87,7 +59,7 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0  # since the end of a head or a piece of a body
         self._unread_bytes = 0  # of a request that has had its answer
         self._sending_timer: asyncio.TimerHandle | None = None
-        self._reading_timer: asyncio.TimerHandle | None = None
+        self._reader_watch: ReaderWatch | None = None
 
     # The connection
 
@@ -107,9 +79,10 @@ class Protocol(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
         self._unset_keepalive_if_required()
-        for timer in (self._sending_timer, self._reading_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._sending_timer is not None:
+            self._sending_timer.cancel()
+        if self._reader_watch is not None:
+            self._reader_watch.end()
         self._port.connection_left.set()
 
     def end_after_answer(self) -> None:
@@ -324,26 +297,17 @@ class Protocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Let the application go on."""
         super().resume_writing()
-        if self._reading_timer is not None and not self._raw.is_closing():
-            self._reading_timer.cancel()
-            self._reading_timer = None
+        if self._reader_watch is not None and not self._raw.is_closing():
+            self._reader_watch.end()
+            self._reader_watch = None
 
     def _watch_reader(self) -> None:
-        if self._reading_timer is not None:
-            self._reading_timer.cancel()
-        self._reading_timer = self.loop.call_later(self._patience.reading, self._judge_reader, self._unread_by_client())
+        if self._reader_watch is None:
+            self._reader_watch = ReaderWatch(self._raw, self._patience.reading, stalled=self._cut_reader)
 
-    def _judge_reader(self, before: int) -> None:
-        if self._unread_by_client() < before:
-            self._watch_reader()
-            return
+    def _cut_reader(self) -> None:
         log.info("connection cut, the client reads nothing", client_ip=self._client_ip)
         self._raw.abort()
-
-    def _unread_by_client(self) -> int:
-        """Return the bytes that the client has not taken in, the kernel's share included."""
-        buffer = fcntl.ioctl(self._raw.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return self._raw.get_write_buffer_size() + int(struct.unpack("i", buffer)[0])
 
     @property
     def _client_ip(self) -> str:

@@ -43,6 +43,7 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
 	@$(STEP) "tests of whole programs" $(BIN)/pytest -q -m programs
+	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster
@@ -85,7 +86,7 @@ bench: setup ## measure the service beside what others would use (ROUNDS=n)
 soak: setup ## the same suites at full size, on demand
 	@scripts/packages.sh tests images devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
-	@SOAK=1 $(STEP) "all suites at full size" $(BIN)/pytest -q
+	@SOAK=1 $(STEP) "all suites at full size" $(BIN)/pytest -q -o faulthandler_timeout=7200
 
 clean: ## remove what the build made here (not the caches)
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -127,7 +127,7 @@ def test_largest_report_fits() -> None:
     runtime.readiness.key_taken()
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, lifecycle="deprecated", retires_at="2026-11-30T00:00:00.000000+00:00"))
     runtime.metrics.attempt_ended(names[0], seconds=1, error_type=max(ERROR_TYPES, key=len))
-    runtime.traffic.in_flight = 10**6
+    runtime.slots.in_flight = 10**6
     runtime.traffic.input_tokens = runtime.traffic.output_tokens = 2**53
     report = build_report(runtime)
     for window in report["windows"].values():

@@ -63,17 +63,20 @@ def test_requests_first_tokens_and_failures_are_counted(service: Service, simula
     failed = Growth(service, duration, **CHAT, http_response_status_code="502", error_type="upstream_error")
     broken = Growth(service, duration, **CHAT, http_response_status_code="200", error_type="overloaded")
     first_tokens = Growth(service, "gen_ai_server_time_to_first_token_seconds_count")
+    refused = Growth(service, "chatbot_requests_refused_total", http_response_status_code="400")
     unknown = Growth(service, duration, http_route="", http_response_status_code="404", http_request_method="_OTHER")
 
     service.chat()
     service.chat(stream=True)
     service.request("PURGE", "/a/path/of/the/clients/choice")
+    service.request("BREW", "/api/chat")
     simulator.behave(overload_at=6, pace="1ms")
     service.chat(stream=True)
     simulator.behave(error={"status": 500})
     service.chat()
 
-    service.wait_until(lambda: (served.now, broken.now, failed.now, first_tokens.now, unknown.now) == (2, 1, 1, 2, 1), seconds=10)
+    growth = (served, broken, failed, first_tokens, unknown, refused)
+    service.wait_until(lambda: [metric.now for metric in growth] == [2, 1, 1, 2, 1, 1], seconds=10)
 
 
 def test_attempts_and_tokens_are_counted_by_model(service: Service, simulator: Simulator) -> None:
@@ -157,6 +160,7 @@ async def render_everything() -> bytes:
     settings = Settings.from_environment({"CLAUDE_MODEL": "model"})
     runtime = Runtime.create(settings, SystemPrompt(None))
     runtime.calls = Calls(cast("Any", None), settings, runtime.metrics)
+    runtime.refusals = {400: 1}
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, retires_at="2026-11-30"))
     runtime.metrics.add(Gauges(runtime))
     everything(runtime.metrics, ["model"])

@@ -1,5 +1,7 @@
+import pytest
+
 from tests.conftest import Simulator
-from tests.service.conftest import Service
+from tests.service.conftest import Service, start_service
 
 
 def test_the_report_has_every_field_of_version_1(service: Service) -> None:
@@ -58,3 +60,32 @@ def test_requests_in_flight_are_reported(service: Service, simulator: Simulator)
         service.wait_until(lambda: service.report()["inFlight"] == 1)
 
     service.wait_until(lambda: service.report()["inFlight"] == 0)
+
+
+@pytest.mark.programs
+def test_own_failures_alone_are_errors(simulator: Simulator) -> None:
+    with start_service(
+        simulator, MAX_IN_FLIGHT="1", QUEUE_SIZE="0", ANTHROPIC_MAX_RETRIES="1", BREAKER_FAILURE_THRESHOLD="1", REQUEST_TIMEOUT="1s",
+        UPSTREAM_FIRST_BYTE_TIMEOUT="1s", UPSTREAM_CONNECT_TIMEOUT="1s",
+    ) as service:  # fmt: skip
+
+        def ask(*, stream: bool = False, **fault: object) -> int:
+            simulator.behave(**fault)
+            return service.chat(stream=stream).status
+
+        statuses = [ask(), ask(error={"status": 400}), ask(error={"status": 429}, stream=True)]
+        statuses += [service.request("POST", "/api/chat", body).status for body in (b"nonsense", {"message": 1})]
+        simulator.behave(pace="10s", events=5)
+        with service.open_chat(stream=True):
+            service.wait_until(lambda: service.report()["inFlight"] == 1)
+            busy = service.chat().status
+        service.wait_until(lambda: service.report()["inFlight"] == 0)
+        late = ask(first_token_delay="5s")
+        rejected = ask()
+        service.wait_until(lambda: service.report()["windows"]["5m"]["requests"] == 9)
+        window = service.report()["windows"]["5m"]
+
+    assert statuses == [200, 400, 429, 400, 422]
+    assert (busy, late, rejected) == (503, 504, 503)
+    assert window["errors"] == 3
+    assert sum(window["latencyMs"]["counts"]) == 2

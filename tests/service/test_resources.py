@@ -39,7 +39,7 @@ async def lines_of(resources: Resources, count: int) -> list[Any]:
 
 async def test_a_line_tells_what_the_process_takes(runtime: Runtime) -> None:
     runtime.connections = {1, 2, 3}
-    runtime.traffic.in_flight = 2
+    runtime.slots.in_flight = 2
 
     [line] = await lines_of(Resources(runtime, interval_seconds=0, tick_seconds=TICK_SECONDS), 1)
 

@@ -1,6 +1,6 @@
 """Prometheus metrics of what is at the moment of a scrape: nothing is counted between scrapes, so they cost a request nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from prometheus_client import Metric
@@ -36,6 +36,7 @@ class Gauges(Collector):
         yield _gauge("chatbot_requests_queued", "Chat requests that wait for their turn.", load.queued)
         yield _gauge("chatbot_open_connections", "Connections of clients to the service's port.", load.open_connections)
         yield _upstream_connections(load)
+        yield _refusals(runtime.refusals)
         yield from self._breakers()
         if (retirement := runtime.readiness.retirement) is not None:
             yield _gauge("chatbot_model_retirement_timestamp_seconds", "When CLAUDE_MODEL ends, if it does.", retirement.timestamp())
@@ -60,6 +61,15 @@ def _states(name: str, text: str, states: type[StrEnum], current: StrEnum) -> Me
     family = GaugeMetricFamily(name, text, labels=["state"])
     for state in states:
         family.add_metric([state.value], int(state is current))
+    return family
+
+
+def _refusals(by_status: Mapping[int, int]) -> Metric:
+    family = CounterMetricFamily(
+        "chatbot_requests_refused", "Requests that were no proper HTTP, and never got to a route.", labels=["http_response_status_code"]
+    )
+    for status, number in by_status.items():
+        family.add_metric([str(status)], number)
     return family
 
 

@@ -24,7 +24,7 @@ def build_report(runtime: Runtime) -> dict[str, Any]:
         },
         "model": {"name": settings.claude_model, "state": readiness.model.value, **_lifecycle(runtime)},
         "clientTokens": runtime.tokens.state if runtime.tokens is not None else None,
-        "inFlight": traffic.in_flight,
+        "inFlight": runtime.slots.in_flight,
         "windows": traffic.summary(),
         "tokens": {"input": traffic.input_tokens, "output": traffic.output_tokens},
     }

@@ -42,7 +42,7 @@ class Load:
             open_connections=len(runtime.connections),
             upstream_connections_open=upstream.open_connections if upstream is not None else 0,
             upstream_connections_idle=upstream.idle_connections if upstream is not None else 0,
-            in_flight=runtime.traffic.in_flight,
+            in_flight=runtime.slots.in_flight,
             queued=runtime.slots.queued,
         )
 

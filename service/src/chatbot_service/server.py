@@ -80,7 +80,7 @@ class Process:
         """Wait for the signal, then until no client is left."""
         drain, readiness = self._runtime.drain, self._runtime.readiness
         await drain.wait_until_begun()
-        log.info("stopping", in_flight=self._runtime.traffic.in_flight, open_connections=self._service.open_connections)
+        log.info("stopping", in_flight=self._runtime.slots.in_flight, open_connections=self._service.open_connections)
         was_ready = readiness.ready
         readiness.draining = True
         self._service.end_after_answers()

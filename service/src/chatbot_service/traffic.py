@@ -69,7 +69,6 @@ class Traffic:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._windows = {name: Window(seconds) for name, seconds in WINDOWS_SECONDS.items()}
-        self.in_flight = 0
         self.input_tokens = 0
         self.output_tokens = 0
 

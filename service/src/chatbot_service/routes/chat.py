@@ -112,11 +112,7 @@ class Chat:
             try:
                 with self._runtime.drain.holding(lifeline):
                     async with self._runtime.slots.taken():
-                        self._runtime.traffic.in_flight += 1
-                        try:
-                            yield lifeline
-                        finally:
-                            self._runtime.traffic.in_flight -= 1
+                        yield lifeline
             finally:
                 watcher.cancel()
 

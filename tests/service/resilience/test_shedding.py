@@ -3,8 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextvars import Context
-from typing import TypeVarTuple
 
 import pytest
 from hypothesis import settings
@@ -13,38 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chatbot_service.errors import Busy
 from chatbot_service.resilience.shedding import Slots
+from tests.service.still_loop import StillLoop
 
 CAPACITY = 2
 QUEUE_SIZE = 3
 TIMEOUT_SECONDS = 5.0
-
-Ts = TypeVarTuple("Ts")
-
-
-class StillLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock is ours, and that turns when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-        self.timers: list[asyncio.TimerHandle] = []
-
-    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.TimerHandle:
-        self.timers.append(super().call_at(when, callback, *args, context=context))
-        return self.timers[-1]
-
-    def time(self) -> float:
-        return self.now
-
-    def turn(self) -> None:
-        """Run what is ready now, and nothing that becomes so by it."""
-        self.call_soon(self.stop)
-        self.run_forever()
-
-    def settle(self) -> None:
-        """Run until nothing more happens by itself: a hand-over takes three turns."""
-        for _ in range(5):
-            self.turn()
 
 
 class Visit:
@@ -102,10 +73,7 @@ class Place:
 def place() -> Iterator[Place]:
     place = Place()
     yield place
-    for task in asyncio.all_tasks(place.loop):
-        task.cancel()
-    place.loop.settle()
-    place.loop.close()
+    place.loop.end()
 
 
 def test_a_free_slot_is_taken_without_waiting_for_the_loop(place: Place) -> None:

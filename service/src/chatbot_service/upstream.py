@@ -6,23 +6,20 @@ Nothing of HTTP leaves this module: conversations go in, answers are our values,
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import closing
 from typing import Any
 
 import orjson
 
+from chatbot_service.answers import StreamedAnswer, read_answer, read_model
 from chatbot_service.connection import RoundTrip
-from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started, Usage
+from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout
-from chatbot_service.failures import problem_of, status_of
-from chatbot_service.readiness import LIFECYCLES, Outcome, Verdict
+from chatbot_service.failures import problem_of
+from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.sdk import MAX_WHOLE_TOKENS, Heads, Sdk
 from chatbot_service.settings import Settings
-from chatbot_service.sse import EventParser
 from chatbot_service.wire import Origin, Wire
-
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
-"""What reading an answer of another shape raises."""
 
 
 class Upstream:
@@ -71,7 +68,7 @@ class Upstream:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         body = self._body(model, conversation, system)
         trip = await self._begin(self._heads.whole, body, deadline=deadline)
-        return _read_answer(await trip.read_whole(deadline=deadline))
+        return read_answer(await trip.read_whole(deadline=deadline))
 
     async def open(self, model: str, conversation: Conversation, *, system: str | None) -> "Reply":
         """Return the streamed answer as soon as it begins; raises UpstreamProblem. The caller closes it."""
@@ -100,7 +97,7 @@ class Upstream:
         deadline = asyncio.get_running_loop().time() + self._settings.health_check_timeout
         trip = await self._wire.send(self._heads_of(key).model, b"", deadline=deadline)
         await _require_success(trip, deadline=deadline)
-        return _read_model(await trip.read_whole(deadline=deadline))
+        return read_model(await trip.read_whole(deadline=deadline))
 
     async def _assemble(self, model: str, conversation: Conversation, *, system: str | None, timeout_seconds: float) -> Answer:
         try:
@@ -127,39 +124,25 @@ class Upstream:
 class Reply:
     """One streamed answer. Whoever opened it closes it."""
 
-    __slots__ = ("_finished", "_idle_seconds", "_input_tokens", "_output_tokens", "_parser", "_problem", "_stop_reason", "_trip")
+    __slots__ = ("_answer", "_idle_seconds", "_trip")
 
     def __init__(self, trip: RoundTrip, *, idle_seconds: float) -> None:
         self._trip = trip
         self._idle_seconds = idle_seconds
-        self._parser = EventParser()
-        self._input_tokens = 0
-        self._output_tokens = 0
-        self._stop_reason: str | None = None
-        self._finished = False
-        self._problem: UpstreamProblem | None = None
+        self._answer = StreamedAnswer()
 
     async def read(self) -> list[Event]:
         """Return the events of one read, perhaps none; the last of all is Finished. Raises UpstreamProblem."""
-        if self._problem is not None:
-            raise self._problem
+        if self._answer.problem is not None:
+            raise self._answer.problem
         data = await self._trip.read(seconds=self._idle_seconds)
         if not data:
             raise UpstreamGarbage("The model's answer ended before its end.", error_type="truncated")
-        events: list[Event] = []
-        try:
-            self._collect(data, events)
-        except _UNREADABLE as error:
-            raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
-        except UpstreamProblem as problem:
-            if not events:
-                raise
-            self._problem = problem  # after what came before it
-        return events
+        return self._answer.feed(data)
 
     def close(self) -> None:
         """Break the answer off at once, unless it is whole."""
-        if self._finished:
+        if self._answer.finished:
             self._trip.linger()
         else:
             self._trip.close()
@@ -167,7 +150,7 @@ class Reply:
     async def assemble(self) -> Answer:
         """Return the answer in one piece."""
         started, texts = Started("", ""), list[str]()
-        try:
+        with closing(self):
             while True:
                 for event in await self.read():
                     match event:
@@ -177,40 +160,6 @@ class Reply:
                             started = event
                         case Finished(stop_reason, usage):
                             return Answer(started.id, started.model, "".join(texts), stop_reason, usage)
-        finally:
-            self.close()
-
-    def _collect(self, data: bytes, events: list[Event]) -> None:
-        """Append the events that `data` completes, up to the last one or an error."""
-        for content in self._parser.feed(data):
-            event = self._event(content)
-            if event is not None:
-                events.append(event)
-            if self._finished:
-                return
-
-    def _event(self, data: dict[str, Any]) -> Event | None:
-        match data["type"]:
-            case "content_block_delta" if data["delta"]["type"] == "text_delta":
-                return Delta(_text(data["delta"]["text"]))
-            case "message_start":
-                message = data["message"]
-                self._count(message["usage"])
-                return Started(_text(message["id"]), _text(message["model"]))
-            case "message_delta":
-                self._stop_reason = data["delta"].get("stop_reason")
-                self._count(data.get("usage") or {})
-            case "message_stop":
-                self._finished = True
-                return Finished(self._stop_reason, Usage(self._input_tokens, self._output_tokens))
-            case "error":
-                raise problem_of(status_of(data), body=data)
-        return None
-
-    def _count(self, usage: dict[str, Any]) -> None:
-        """Usage is cumulative; a field that is missing keeps its last value."""
-        self._input_tokens = int(usage.get("input_tokens") or self._input_tokens)
-        self._output_tokens = int(usage.get("output_tokens") or self._output_tokens)
 
 
 async def _require_success(trip: RoundTrip, *, deadline: float) -> None:
@@ -237,37 +186,3 @@ def _outcome(problem: UpstreamProblem) -> Outcome:
         return Outcome.KEY_REFUSED
     missing = problem.upstream_status == 404 and problem.error_type == "not_found_error"
     return Outcome.MODEL_REFUSED if missing else Outcome.UNJUDGEABLE
-
-
-def _read_answer(content: bytes) -> Answer:
-    try:
-        message = orjson.loads(content)
-        return Answer(
-            id=_text(message["id"]),
-            model=_text(message["model"]),
-            text="".join(block["text"] for block in message["content"] if block["type"] == "text"),
-            stop_reason=message["stop_reason"],
-            usage=Usage(int(message["usage"]["input_tokens"]), int(message["usage"]["output_tokens"])),
-        )
-    except _UNREADABLE as error:
-        raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
-
-
-def _read_model(content: bytes) -> tuple[str | None, str | None]:
-    try:
-        model = orjson.loads(content)
-        _text(model["id"])
-        lifecycle = model.get("lifecycle")
-        return lifecycle if isinstance(lifecycle, str) and lifecycle in LIFECYCLES else None, _timestamp(model.get("retires_at"))
-    except _UNREADABLE as error:
-        raise UpstreamGarbage("The answer of the model's API cannot be read.") from error
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is expected")
-    return value
-
-
-def _timestamp(value: object) -> str | None:
-    return datetime.fromisoformat(value).isoformat() if isinstance(value, str) else None

@@ -93,12 +93,13 @@ class Service:
         """Return a connection."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
-    def open_chat(self, message: str = "Hello", *, stream: bool = False) -> socket.socket:
+    def open_chat(self, message: str = "Hello", *, stream: bool = False, token: str = "") -> socket.socket:
         """Send a question and return the connection, the answer unread."""
         connection = self.connect()
         body = json.dumps({"message": message, "stream": stream}).encode()
-        head = b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        connection.sendall(head % len(body) + body)
+        shown = f"x-api-key: {token}\r\n".encode() if token else b""
+        head = b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n"
+        connection.sendall(head % (shown, len(body)) + body)
         return connection
 
     def report(self) -> dict[str, Any]:

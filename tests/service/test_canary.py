@@ -21,9 +21,11 @@ pytestmark = pytest.mark.programs
 
 PLANTED = "quetzal"
 """In every planted word, and in nothing else."""
-KEY, NEXT_KEY, SYSTEM, QUESTION, ANSWER, FIELD = (
-    f"{PLANTED}-{name}" for name in ("key", "next-key", "system", "question", "answer", "field")
+KEY, NEXT_KEY, SYSTEM, QUESTION, ANSWER, FIELD, TOKEN, WRONG_TOKEN = (
+    f"{PLANTED}-{name}" for name in ("key", "next-key", "system", "question", "answer", "field", "token", "wrong-token")
 )
+FILES = {"key": KEY, "prompt": SYSTEM, "tokens": TOKEN}
+CLIENT = {"authorization": f"Bearer {TOKEN}"}
 OK = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\r\n\r\n"
 EVENTS = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n"
 START = {"type": "message_start", "message": {"id": ANSWER, "model": ANSWER, "usage": {"input_tokens": 1, "output_tokens": 1}}}
@@ -156,6 +158,8 @@ def started(upstream: str, mounted: MountedSecret, *, breaker_threshold: int) ->
         "BREAKER_FAILURE_THRESHOLD": str(breaker_threshold),
         "BREAKER_RESET_TIMEOUT": "10ms",
         "CLAUDE_FALLBACK_MODELS": "claude-haiku-5-5",
+        "CLIENT_AUTH_MODE": "Token",
+        "CLIENT_TOKENS_FILE": str(mounted.path("tokens")),
         "DEBUG_ENDPOINTS": "true",
         "LOG_LEVEL": "debug",
         "RATE_LIMIT_ENABLED": "false",
@@ -167,7 +171,7 @@ def started(upstream: str, mounted: MountedSecret, *, breaker_threshold: int) ->
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> MountedSecret:
-    return MountedSecret(tmp_path, key=KEY, prompt=SYSTEM)
+    return MountedSecret(tmp_path, **FILES)
 
 
 def malformed_bodies() -> list[object]:
@@ -184,7 +188,7 @@ def malformed_bodies() -> list[object]:
 
 
 def assert_nothing_planted(shown: str, errors: bytes) -> None:
-    found = [line for line in (shown + errors.decode()).splitlines() if PLANTED in line]
+    found = [line for line in (shown + errors.decode()).splitlines() if PLANTED in line.lower()]
     assert found == []
 
 
@@ -208,24 +212,28 @@ def test_nothing_planted_shows_up_whatever_the_api_does(
         for fault in faults:
             simulator.behave(**fault)
             for stream in (False, True):
-                shown.answered(service.chat(QUESTION, stream=stream))
+                shown.answered(service.chat(QUESTION, stream=stream, headers=CLIENT))
         for body in malformed_bodies():
-            shown.refused(service.request("POST", "/api/chat", body))
-        service.request("POST", "/api/chat", {FIELD: QUESTION})
+            shown.refused(service.request("POST", "/api/chat", body, headers=CLIENT))
+        service.request("POST", "/api/chat", {FIELD: QUESTION}, headers=CLIENT)
+        for wrong in ({"authorization": f"Bearer {WRONG_TOKEN}"}, {"authorization": WRONG_TOKEN}, {"x-api-key": WRONG_TOKEN}):
+            shown.refused(service.chat(QUESTION, headers=wrong))
+        shown.refused(service.request(PLANTED.upper(), "/api/chat", headers={"x-header": QUESTION}))
         simulator.behave(stall_at=4)
-        with service.open_chat(QUESTION, stream=True):
+        with service.open_chat(QUESTION, stream=True, token=TOKEN):
             service.wait_until(lambda: service.report()["inFlight"] == 1)
             shown.admin(
                 "/debug/stacks", "/debug/profile?seconds=0.1", "/debug/profile?seconds=0.1&format=collapsed", "/debug/heap?seconds=0.1"
             )
-        mounted.swap(key=f"invalid-{NEXT_KEY}", prompt=SYSTEM)
+        mounted.swap(**FILES | {"key": f"invalid-{NEXT_KEY}", "tokens": f"{TOKEN}\ntwo {WRONG_TOKEN}"})
         service.wait_until(lambda: service.report()["credentials"]["state"] == "Rejected")
-        mounted.swap(key=f"two {NEXT_KEY}", prompt=SYSTEM)
+        mounted.swap(**FILES | {"key": f"two {NEXT_KEY}"})
         service.wait_for_log("api key is malformed")
         shown.admin("/report", "/metrics", "/health")
         assert service.stop() == 0
 
-    assert service.log("HTTP request completed")
+    for message in ("HTTP request completed", "client token ignored, it is not 1 to 1024 printable ASCII characters"):
+        assert service.log(message)
     assert service.log("anthropic api call failed")
     assert service.log("circuit breaker opened")
     assert_nothing_planted(shown.everything(), capfdbinary.readouterr().err)
@@ -236,7 +244,7 @@ def test_nothing_planted_shows_up_though_the_api_quotes_it(mounted: MountedSecre
         shown = Shown(service)
         for upstream.name in NAMES:
             for stream in (False, True):
-                shown.answered(service.chat(QUESTION, stream=stream))
+                shown.answered(service.chat(QUESTION, stream=stream, headers=CLIENT))
         shown.admin("/report", "/metrics", "/health", "/debug/stacks")
         assert service.stop() == 0
 

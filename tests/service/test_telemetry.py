@@ -189,6 +189,34 @@ def test_nothing_of_this_configures_logging_on_import() -> None:
     assert logging.getLogger().level == logging.WARNING
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_an_error_of_a_callback_is_logged_without_its_arguments(loop: str) -> None:
+    code = f"""
+        import asyncio, {loop}
+        from chatbot_service.telemetry import log_loop_error
+
+        def broken(text):
+            raise ValueError(text)
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(log_loop_error)
+            loop.call_soon(broken, "canary")
+            await asyncio.sleep(0.01)
+
+        with asyncio.Runner(loop_factory={loop}.new_event_loop) as runner:
+            runner.run(main())
+    """
+
+    output = run(code)
+
+    line = json.loads(output)
+    assert (line["message"], line["level"]) == ("unhandled error in the event loop", "error")
+    assert line["reason"].startswith("Exception in callback")
+    assert "in broken" in line["stack_trace"]
+    assert "canary" not in output
+
+
 def test_the_readme_names_messages_that_there_are() -> None:
     package = Path(chatbot_service.__file__).parent
     source = "".join(path.read_text() for path in package.rglob("*.py"))

@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -61,7 +62,9 @@ def stack_trace(error: BaseException) -> str:
 
 def log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """The event loop's exception handler: the default one prints the representation of whatever was involved."""
-    _log_unhandled("unhandled error in the event loop", context.get("exception"), reason=context.get("message"))
+    # The message of a failed callback quotes its arguments, or the object that it belongs to.
+    reason = re.split(r"[<(]", str(context.get("message", "")))[0].strip()
+    _log_unhandled("unhandled error in the event loop", context.get("exception"), reason=reason)
 
 
 def timestamp() -> str:

@@ -23,7 +23,7 @@ from bench.service.candidates import BUILDERS, DIRECTLY, Candidate, Place
 from bench.service.figures import Measured, Round, Run
 from bench.service.installed import BUILD, HERE, Binaries, NotRun, build_binaries
 from bench.service.load import Target, upstream
-from bench.service.measure import FULL, TRIAL, Direct, Extent, measure, measure_direct
+from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct
 from bench.service.tables import render
 
 METHOD = (
@@ -53,7 +53,8 @@ def _bench(arguments: argparse.Namespace, core: int) -> None:
     binaries = build_binaries()
     candidates, missing = _prepare(arguments.only, binaries)
     started = time.monotonic()
-    bench = Bench(binaries, core, TRIAL if arguments.trial else FULL)
+    extent = TRIAL if arguments.trial else SHORT if arguments.rounds == 1 else FULL
+    bench = Bench(binaries, core, extent)
     run = bench.run(candidates, rounds=arguments.rounds, seed=arguments.seed)
     about = _about(candidates, rounds=arguments.rounds, seed=arguments.seed, seconds=time.monotonic() - started)
     text = render(run, missing=missing, about=about)
@@ -65,7 +66,7 @@ def _bench(arguments: argparse.Namespace, core: int) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.service", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; 1 is a short round")
     parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
     parser.add_argument("--trial", action="store_true", help="a tenth as long with few streams, to see whether everything works")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the order within each round")  # noqa: S311

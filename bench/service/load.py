@@ -61,7 +61,7 @@ class Stream:
     """A streamed answer: `burst` pieces at a time, one piece each `every_ms` on average."""
 
     every_ms: int
-    events: int = 1_000_000
+    events: int
     burst: int = 1
 
     @property

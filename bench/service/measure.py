@@ -4,7 +4,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.service.candidates import Candidate, Place
 from bench.service.figures import Figure, Held, Measured
@@ -15,10 +15,12 @@ READY_SECONDS = 120.0
 SETTLE_SECONDS = 1.0
 CONNECTIONS = 8
 STREAMS = 20
-SPACED = Stream(every_ms=20)
-BURSTS = Stream(every_ms=20, burst=20)
-QUIET = Stream(every_ms=20_000)
+SPACED = Stream(every_ms=20, events=500)
+BURSTS = Stream(every_ms=20, events=500, burst=20)
+QUIET = Stream(every_ms=20_000, events=10)
 """Open, and hardly ever a piece of text: below the pause after which a stream counts as dead."""
+FORSAKEN_SECONDS = 15.0
+"""Within which the streams end of whoever goes on with them when the client has left."""
 
 
 OTHERS_SHARE = 0.1
@@ -35,6 +37,7 @@ class Extent:
 
 
 FULL = Extent(1.0, 1000, (5000, 8000))
+SHORT = replace(FULL, length=0.6)
 TRIAL = Extent(0.1, 50, (100, 200))
 """Shows that everything works; its figures mean nothing."""
 
@@ -179,6 +182,15 @@ class _Phases:
                 self.found.notes.append(f"{failed} of {streams} streams failed to open")
             self._settle()
             yield running_load
+        self._until_forsaken()
+
+    def _until_forsaken(self) -> None:
+        """Wait until the upstream has no stream open: the next phase is not to pay for those whose clients have left."""
+        began = time.monotonic()
+        while (left := _open_streams(self.place.upstream)) and time.monotonic() < began + FORSAKEN_SECONDS:
+            time.sleep(0.05)
+        if left or time.monotonic() > began + 2:
+            self.found.notes.append("goes on with streams whose clients have left")
 
     def _window(self, running_load: Load, seconds: float) -> _Window:
         before, busy_before = self.program.cpu_seconds(), busy_seconds(self.program.core)
@@ -214,6 +226,15 @@ class _Phases:
                 return
             time.sleep(0.01)
         raise TimeoutError(f"did not answer {path} with 200 within {READY_SECONDS:.0f} s")
+
+
+def _open_streams(upstream_url: str) -> int:
+    connection = http.client.HTTPConnection(upstream_url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request("GET", "/open")
+        return int(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 def _answers(port: int, path: str) -> bool:

@@ -50,7 +50,7 @@ def test_streams_come_with_all_their_pieces_and_are_asked_for_again(target: Targ
 
 
 def test_open_streams_are_counted_until_they_are_all_there(target: Target) -> None:
-    with load(target, connections=100, stream=Stream(every_ms=20_000)) as running:
+    with load(target, connections=100, stream=Stream(every_ms=20_000, events=10)) as running:
         assert running.until_open(100) == 0
         assert running.report().open == 100
 

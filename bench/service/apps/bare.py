@@ -1,5 +1,6 @@
 """This service's own calls of the API under the least that serves them: none of its features. Run as `bare.py PORT UPSTREAM`."""
 
+import asyncio
 import sys
 
 import orjson
@@ -31,7 +32,10 @@ class Chat:
         body = orjson.loads(await Request(scope, receive).body())
         conversation = (Turn("user", body["message"]),)
         if body["stream"]:
-            await self._stream(conversation, send)
+            streaming = asyncio.create_task(self._stream(conversation, send))
+            while (await receive())["type"] != "http.disconnect":  # which also comes once the answer is whole
+                pass
+            streaming.cancel()
             return
         answer = await self._api().complete(MODEL, conversation, system=None, timeout_seconds=30)
         content = orjson.dumps({"id": answer.id, "message": answer.text, "stop_reason": answer.stop_reason})

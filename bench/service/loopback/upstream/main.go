@@ -2,7 +2,7 @@
 // carries the moment at which it was sent, as @nanoseconds since 1970@. It checks nothing.
 //
 // What it does is asked for in the conversation's text, which every gateway passes on as it is: "events=100 every=20ms burst=1" is a
-// hundred pieces, one each 20 ms. It prints its URL and ends when its standard input does.
+// hundred pieces, one each 20 ms. GET /open tells how many streams are open. It prints its URL and ends when its standard input does.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,8 @@ const usage = `{"input_tokens":12,"output_tokens":34}`
 
 const message = `{"id":"msg_01bench","type":"message","role":"assistant","model":"claude-sonnet-5-5",` +
 	`"content":[%s],"stop_reason":%s,"stop_sequence":null,"usage":` + usage + `}`
+
+var open atomic.Int64 // streams
 
 var asked = regexp.MustCompile(`events=(\d+) every=([0-9a-z]+) burst=(\d+)`)
 
@@ -43,6 +46,7 @@ func main() {
 	}
 	http.HandleFunc("/v1/messages", serveMessages)
 	http.HandleFunc("/v1/models/", serveModel)
+	http.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, open.Load()) })
 	fmt.Printf("http://%s\n", listener.Addr())
 	go func() { log.Fatal(http.Serve(listener, nil)) }()
 	io.Copy(io.Discard, os.Stdin)
@@ -80,6 +84,8 @@ func planOf(body []byte) plan {
 
 // stream sends the first burst at once and the second at a random moment of its interval, so that many streams do not beat together.
 func stream(w http.ResponseWriter, r *http.Request, p plan) {
+	open.Add(1)
+	defer open.Add(-1)
 	head(w, "text/event-stream; charset=utf-8")
 	event(w, "message_start", `"message":`+fmt.Sprintf(message, "", "null"))
 	event(w, "content_block_start", `"index":0,"content_block":{"type":"text","text":""}`)

@@ -29,7 +29,7 @@ class Client:
         """Return the answer, whole."""
         deadline = asyncio.get_running_loop().time() + seconds
         trip = await self.send(body, seconds=seconds)
-        return trip.answer.status, await trip.read_whole(deadline=deadline)
+        return trip.answer.status, await trip.read_whole(deadline=deadline, limit_bytes=1_000_000)
 
     async def problem(self, body: bytes = b"x", *, seconds: float = 10) -> UpstreamProblem:
         """Return what the request fails with."""

@@ -12,7 +12,6 @@ from chatbot_service.http1 import AnswerParser
 
 LINGER_SECONDS = 1.0
 MAX_HELD_BYTES = 64 * 1024
-MAX_WHOLE_BYTES = 32 * 1024 * 1024
 PIECE_BYTES = 64 * 1024
 TIMER_SLACK_SECONDS = 0.002
 """uvloop's timers count whole milliseconds."""
@@ -61,17 +60,17 @@ class RoundTrip:
             await self._wait(self._connection.loop.time() + seconds)
         return self._take()
 
-    async def read_whole(self, *, deadline: float) -> bytes:
-        """Return the whole body; raises UpstreamGarbage for one of more than 32 MiB."""
+    async def read_whole(self, *, deadline: float, limit_bytes: int) -> bytes:
+        """Return the whole body; raises UpstreamGarbage, and breaks off, when it is longer than `limit_bytes`."""
         pieces, length = list[bytes](), 0
         while not self.answer.complete:
             if not self.answer.held_bytes:
                 await self._wait(deadline)
             pieces.append(self._take())
             length += len(pieces[-1])
-            if length > MAX_WHOLE_BYTES:
+            if length > limit_bytes:
                 self.close()
-                raise UpstreamGarbage("The answer of the model's API has no end.")
+                raise UpstreamGarbage("The answer of the model's API is too long.")
         return b"".join([*pieces, self._take()])
 
     def close(self) -> None:

@@ -21,6 +21,11 @@ from chatbot_service.sdk import MAX_WHOLE_TOKENS, Heads, Sdk
 from chatbot_service.settings import Settings
 from chatbot_service.wire import Origin, Wire
 
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+"""Forty times what 21 333 tokens take."""
+MAX_SHORT_BYTES = 64 * 1024
+"""Of an error, or of what there is to say about a model."""
+
 
 class Upstream:
     """A client of the model's API with one key and one set of connections."""
@@ -68,7 +73,7 @@ class Upstream:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         body = self._body(model, conversation, system)
         trip = await self._begin(self._heads.whole, body, deadline=deadline)
-        return read_answer(await trip.read_whole(deadline=deadline))
+        return read_answer(await trip.read_whole(deadline=deadline, limit_bytes=MAX_ANSWER_BYTES))
 
     async def open(self, model: str, conversation: Conversation, *, system: str | None) -> "Reply":
         """Return the streamed answer as soon as it begins; raises UpstreamProblem. The caller closes it."""
@@ -97,7 +102,7 @@ class Upstream:
         deadline = asyncio.get_running_loop().time() + self._settings.health_check_timeout
         trip = await self._wire.send(self._heads_of(key).model, b"", deadline=deadline)
         await _require_success(trip, deadline=deadline)
-        return read_model(await trip.read_whole(deadline=deadline))
+        return read_model(await trip.read_whole(deadline=deadline, limit_bytes=MAX_SHORT_BYTES))
 
     async def _assemble(self, model: str, conversation: Conversation, *, system: str | None, timeout_seconds: float) -> Answer:
         try:
@@ -168,7 +173,7 @@ async def _require_success(trip: RoundTrip, *, deadline: float) -> None:
     if 200 <= answer.status < 300:
         return
     try:
-        content = await trip.read_whole(deadline=deadline)
+        content = await trip.read_whole(deadline=deadline, limit_bytes=MAX_SHORT_BYTES)
     except UpstreamProblem:
         content = b""
     raise problem_of(answer.status, headers=answer.headers, body=_json(content))

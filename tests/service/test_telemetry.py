@@ -52,6 +52,22 @@ def test_the_console_format_is_for_people() -> None:
     assert not line.startswith("{")
 
 
+def test_the_console_shows_a_stack_trace_in_lines_of_its_own_and_obeys_nobody() -> None:
+    code = """
+        from chatbot_service.telemetry import stack_trace
+        try:
+            1 / 0
+        except ZeroDivisionError as error:
+            structlog.get_logger().error("it broke", stack_trace=stack_trace(error), http_path="/\\x1b[2J")
+    """
+
+    lines = run(code, LOG_FORMAT="console").splitlines()
+
+    assert "it broke" in lines[0]
+    assert "\x1b" not in lines[0]
+    assert lines[-1] == "builtins.ZeroDivisionError"
+
+
 def test_the_libraries_loggers_have_the_same_form() -> None:
     lines = run("""
         logging.getLogger("uvicorn.error").warning("100%% of %s", "it")

@@ -143,10 +143,14 @@ def _type_name(value: object) -> str:
 
 
 def _console() -> Processor:
-    render = structlog.dev.ConsoleRenderer(event_key="message", colors=os.isatty(1), repr_native_str=True)
+    render = structlog.dev.ConsoleRenderer(
+        event_key="message", colors=os.isatty(1), repr_native_str=True, exception_formatter=structlog.dev.plain_traceback
+    )
 
     def for_people(logger: object, level: str, line: MutableMapping[str, Any]) -> bytes:
         del line["service"]
+        if (trace := line.pop("stack_trace", None)) is not None:
+            line["exception"] = trace  # by which name it is shown as it is, in lines of its own
         return render(logger, level, line).encode(errors="replace")
 
     return for_people

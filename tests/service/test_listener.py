@@ -114,6 +114,22 @@ def test_a_request_on_its_way_when_the_port_closes_is_served() -> None:
         assert [reply.status for connection in (silent, slow) for reply in parse(read_all(connection))] == [200, 200]
 
 
+def test_a_request_that_has_come_but_has_not_been_read_is_served() -> None:
+    with serve() as server, server.connect() as kept:
+        kept.sendall(GET + HOST + b"\r\n")
+        read_one(kept)
+
+        async def ask_and_close() -> None:
+            """Do both before the event loop looks at its sockets again."""
+            server.listener.end_after_answers()
+            kept.sendall(GET + HOST + b"\r\n")
+            await server.listener.close()
+
+        asyncio.run_coroutine_threadsafe(ask_and_close(), server.loop).result(20)
+
+        assert [reply.status for reply in parse(read_all(kept))] == [200]
+
+
 def test_a_client_that_asks_nothing_does_not_hold_up_the_end() -> None:
     with serve() as server, server.connect() as silent:
         wait_until(lambda: server.listener.open_connections == 1)

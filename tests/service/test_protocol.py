@@ -315,6 +315,24 @@ def test_a_connection_without_a_next_request_is_closed_whatever_empty_lines_come
         assert [reply.status for reply in server.ask(GET + HOST + b"\r\n" + b"\r\n")] == [200]
 
 
+def test_a_client_that_stays_after_a_refusal_is_let_go() -> None:
+    with serve(farewell=0.2) as server, server.connect() as connection:
+        connection.sendall(POST + b"transfer-encoding: chunked\r\n\r\nx\r\n")
+
+        wait_until(lambda: server.app.seen == ["/"])
+        wait_until(lambda: server.listener.open_connections == 0)
+
+
+def test_a_request_that_began_before_the_last_answer_is_not_idle() -> None:
+    with serve() as server, server.connect() as connection:
+        connection.sendall(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n" + GET)
+        wait_until(lambda: server.only_connection()._in_head)
+        server.call(server.app.release.set)
+        read_one(connection)
+
+        assert server.only_connection().timeout_keep_alive_task is None
+
+
 def test_refusals_are_counted_by_status() -> None:
     with serve() as server:
         server.ask(GET + b"\r\n")

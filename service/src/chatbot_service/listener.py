@@ -79,6 +79,7 @@ class Listener(uvicorn.Server):
             with listening:
                 for connection in _accept_waiting(listening):
                     await loop.connect_accepted_socket(self._connect, connection)
+        await asyncio.sleep(0)  # lets the event loop read what has come in by now
         for known in self._connections():
             known.end_when_idle(GRACE_SECONDS)
 

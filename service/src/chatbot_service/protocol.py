@@ -177,6 +177,8 @@ class Protocol(HttpToolsProtocol):
                 raise HttpProblem(501, "This is no proxy.")
             return  # it comes again without
         check_head(self.parser.get_http_version(), self.url, self.headers)
+        if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
+            raise HttpProblem(400, "The request's target has no path.")
         if len(self.pipeline) == MAX_PIPELINED:
             raise HttpProblem(503, "Too many requests wait for the one before them.")
         super().on_headers_complete()
@@ -226,6 +228,8 @@ class Protocol(HttpToolsProtocol):
         if last and not self._is_closing():
             if self._refusal is not None:
                 self._answer(self._refusal)
+            elif self._in_head:
+                self._unset_keepalive_if_required()
             elif self.cycle.more_body:
                 self._expect_next_within(self._patience.farewell)
 
@@ -278,9 +282,11 @@ class Protocol(HttpToolsProtocol):
 
     def _sends_too_slowly(self) -> None:
         self._sending_timer = None
-        if self._busy:
+        if self._leaving:
+            self._leave()
+        elif self._busy:
             self._expect_within(self._patience.head)  # it has to wait for its turn anyway
-        elif self._in_head and not self._leaving:
+        elif self._in_head:
             self._refuse(HttpProblem(408, "The request's head did not come in time."))
         else:
             self._leave()
@@ -319,7 +325,7 @@ def _problem(error: httptools.HttpParserError) -> HttpProblem:
     cause = error.__context__
     if isinstance(cause, HttpProblem):
         return cause
-    if isinstance(cause, (httptools.HttpParserInvalidURLError, UnicodeDecodeError, AttributeError)):
+    if isinstance(cause, httptools.HttpParserInvalidURLError):
         return HttpProblem(400, "The request's target cannot be read.")
     if cause is not None:
         log.error("request failed", stack_trace=stack_trace(cause))

@@ -109,7 +109,7 @@ def test_what_is_announced_as_too_large_is_not_even_asked_for(world: World) -> N
 
 
 def test_what_turns_out_to_be_too_large_is_refused_as_soon_as_it_shows(world: World) -> None:
-    upload = world.upload(piece(b"x" * KIB * KIB))
+    upload = world.upload(piece(b"x" * KIB * KIB), announced=b"%d" % (KIB * KIB))
     assert not upload.reading.done()
 
     upload.send(piece(b"x"))

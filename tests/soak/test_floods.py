@@ -26,7 +26,7 @@ class Flood:
 
 FLOODS = {
     "heads without an end": Flood(500, HEAD + b"a: " + b"v" * 15_000, 64 * MIB),
-    "bodies without an end": Flood(300, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, 128 * MIB),
+    "bodies without an end": Flood(400, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, 192 * MIB),
     "bodies in tiny chunks": Flood(20, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b'1\r\n"\r\n' * 50_000, 64 * MIB),
     "requests behind one that hangs": Flood(50, chat(stream=True) + get("/health") * 10_000, 64 * MIB),
 }

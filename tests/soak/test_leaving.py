@@ -1,5 +1,6 @@
 """The client leaves: how soon the model's API is left too, whatever the request was waiting for."""
 
+import contextlib
 import itertools
 import socket
 import struct
@@ -16,7 +17,7 @@ from tests.soak.relay import Link, Relay, relay_to
 
 pytestmark = pytest.mark.soak
 
-CLIENTS = size(quick=40, full=1_000)
+CLIENTS = size(quick=25, full=1_000)
 CANCEL_SECONDS = 0.1
 PATIENCE_SECONDS = 5.0
 LINGER_0_SECONDS = struct.pack("ii", 1, 0)
@@ -92,11 +93,17 @@ def leave(service: Service, relay: Relay, simulator: Simulator, phase: Phase, *,
 
 def test_a_client_that_leaves_the_queue_costs_no_call(simulator: Simulator) -> None:
     simulator.behave(stall_at=10)
-    with start_unlimited(simulator.url, MAX_IN_FLIGHT="1") as service, service.open_chat("first", stream=True) as first:
+    with (
+        start_unlimited(simulator.url, MAX_IN_FLIGHT="1", QUEUE_TIMEOUT="60s") as service,
+        service.open_chat("first", stream=True) as first,
+    ):
         simulator.wait_until(lambda counts: counts["open"] == 1)
-        for _ in range(CLIENTS):
-            service.open_chat("second").close()
-        service.wait_until(lambda: gauge(service, "chatbot_requests_in_flight") == 1, seconds=PATIENCE_SECONDS)
+        with contextlib.ExitStack() as waiting:
+            for _ in range(CLIENTS):
+                waiting.enter_context(service.open_chat("second"))
+            service.wait_until(lambda: gauge(service, "chatbot_requests_queued") == CLIENTS, seconds=PATIENCE_SECONDS)
+        service.wait_until(lambda: gauge(service, "chatbot_requests_queued") == 0, seconds=PATIENCE_SECONDS)
+
         first.close()
         simulator.wait_until(lambda counts: counts["open"] == 0)
         simulator.behave()

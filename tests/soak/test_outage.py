@@ -15,7 +15,7 @@ from tests.soak.load import Answer, Connection, chat, in_parallel
 
 pytestmark = pytest.mark.soak
 
-OUTAGE_SECONDS = size(quick=2.5, full=60.0)
+OUTAGE_SECONDS = size(quick=2.0, full=30.0)
 CLIENTS = 40
 PACE_SECONDS = 0.1
 DEADLINE_SECONDS = 1.0

@@ -23,6 +23,7 @@ from chatbot_service.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamRefusedRequest,
+    UpstreamRefusedSize,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
@@ -220,6 +221,19 @@ async def test_a_refusal_is_not_tried_again() -> None:
         await bench.failing(UpstreamRefused)
 
     assert (bench.upstream.asked, [line["attempts"] for line in lines(log, FAILED)]) == ([MAIN], [1])
+
+
+@pytest.mark.parametrize("kind", [UpstreamRefusedRequest, UpstreamRefusedSize])
+async def test_what_the_client_asked_wrongly_is_logged_but_no_error(kind: type[UpstreamProblem]) -> None:
+    bench = Bench()
+    bench.upstream.failures[MAIN] = [kind("no")]
+
+    with capture_logs() as log:
+        await bench.failing(kind)
+
+    [line] = lines(log, FAILED)
+    assert line["log_level"] == "info"
+    assert "stack_trace" not in line
 
 
 async def test_a_near_retry_after_is_waited_for() -> None:

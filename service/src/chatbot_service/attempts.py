@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Usage
-from chatbot_service.errors import UpstreamProblem, UpstreamTimeout
+from chatbot_service.errors import UpstreamProblem, UpstreamRefusedRequest, UpstreamRefusedSize, UpstreamTimeout
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.breaker import Breaker
@@ -151,8 +151,12 @@ class OpenStream:
 
 
 def log_failure(call: Call, breaker: Breaker, error: BaseException) -> None:
-    """Write the one line of a call that has failed for good."""
-    log.error("anthropic api call failed", **fields_of(call, breaker, error), attempts=call.attempts, stack_trace=stack_trace(error))
+    """Write the one line of a call that has failed for good. What the client asked wrongly is no error here: it could write them at will."""
+    fields = fields_of(call, breaker, error)
+    if isinstance(error, (UpstreamRefusedRequest, UpstreamRefusedSize)):
+        log.info("anthropic api call failed", **fields, attempts=call.attempts)
+    else:
+        log.error("anthropic api call failed", **fields, attempts=call.attempts, stack_trace=stack_trace(error))
 
 
 def fields_of(call: Call, breaker: Breaker, error: BaseException) -> dict[str, Any]:

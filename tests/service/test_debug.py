@@ -128,7 +128,7 @@ async def test_a_heap_trace_shows_what_was_kept_and_where_it_was_made() -> None:
 
 @pytest.fixture(scope="module")
 def debugged(_session_simulator: Simulator) -> Iterator[Service]:
-    with start_service(_session_simulator, DEBUG_ENDPOINTS="true") as service:
+    with start_service(_session_simulator, DEBUG_ENDPOINTS="true", RATE_LIMIT_ENABLED="false") as service:
         yield service
 
 

@@ -90,7 +90,9 @@ class Metrics:
             "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
         )
         self._retries = self._counter("chatbot_upstream_retries", "Attempts at the model's API after the first of a request.", ["model"])
-        self._shed = self._counter("chatbot_requests_shed", "Requests refused for want of room: queue_full, queue_timeout, body_memory.", ["reason"])
+        self._shed = self._counter(
+            "chatbot_requests_shed", "Requests refused for want of room: queue_full, queue_timeout, body_memory.", ["reason"]
+        )
         self._limited = self._counter("chatbot_requests_rate_limited", "Requests refused by this pod's rate limits.", ["scope"])
         self._request_child = cache(self._requests.labels)
         self._operation_child = cache(self._operations.labels)

@@ -89,6 +89,7 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         # A redirect to the path with or without its slash would name whatever host the client claims to have asked.
+        self.routes = routes
         self._router = Router(routes, redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,12 +4,15 @@ import contextlib
 import http.client
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from chatbot_service.admission import Admission
 from chatbot_service.app import Routes, create_app
+from chatbot_service.errors import RateLimited
+from chatbot_service.exchange import Exchange
 from chatbot_service.files import SystemPrompt
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
@@ -40,6 +43,7 @@ def _guarded(_session_simulator: Simulator, secret: MountedSecret) -> Iterator[S
         QUEUE_TIMEOUT="60s",
         REQUEST_TIMEOUT="60s",
         MAX_REQUEST_SIZE="1000",
+        TRUSTED_PROXIES="127.0.0.0/8",
         CORS_ALLOWED_ORIGINS=f"{ORIGIN},https://other.example",
     ) as service:
         yield service
@@ -219,7 +223,45 @@ def test_no_token_is_logged(guarded: Service, token: str) -> None:
     assert "canary" not in guarded.output().replace("canary-1", "").replace("canary-2", "")
 
 
-def test_nothing_but_probes_is_served_without_admission(tmp_path: Path) -> None:
+def test_the_log_names_the_address_behind_trusted_proxies(guarded: Service) -> None:
+    forwarded = {"x-forwarded-for": "6.6.6.6, 1.2.3.4, 127.0.0.5", "x-correlation-id": "address-1"}
+
+    guarded.request("GET", "/health", headers=forwarded)
+
+    assert guarded.wait_for_log("HTTP request completed", correlation_id="address-1")["client_ip"] == "1.2.3.4"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "one_client"),
+    [
+        ("1.2.3.4", "1.2.3.4", True),
+        ("1.2.3.4", "1.2.3.5", False),
+        ("2001:db8:1:2::3", "2001:db8:1:2::4", True),
+        ("2001:db8:1:2::3", "2001:db8:1:3::3", False),
+    ],
+)
+async def test_without_tokens_a_client_is_its_address_or_its_64(first: str, second: str, *, one_client: bool) -> None:
+    settings = Settings.from_environment({"RATE_LIMIT_PER_CLIENT_RPS": "1"})
+    served: list[str] = []
+
+    async def api(scope: Scope, _receive: Receive, _send: Send) -> None:
+        served.append(Exchange.of(scope).client_ip)
+
+    admission = Admission(api, runtime=Runtime.create(settings, SystemPrompt(None)))
+    for address in (first, second):
+        scope: Scope = {"type": "http"}
+        Exchange("id", address).attach(scope)
+        with contextlib.suppress(RateLimited):
+            await admission(scope, _nothing, _nothing)
+
+    assert served == ([first] if one_client else [first, second])
+
+
+async def _nothing(*_: object) -> Any:
+    raise AssertionError
+
+
+def test_nothing_but_probes_is_served_without_admission() -> None:
     settings = Settings.from_environment({"CORS_ALLOWED_ORIGINS": ORIGIN})
     app: object = create_app(Runtime.create(settings, SystemPrompt(None)))
     while not isinstance(app, Routes):

@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
-from chatbot_service.middleware import ErrorBoundary, correlation_id, final_status
+from chatbot_service.middleware import SECURITY_HEADERS, CorrelationId, ErrorBoundary, correlation_id, final_status
 from tests.conftest import Simulator
 from tests.service.conftest import Service
 
@@ -39,6 +39,46 @@ def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
         assert reply.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "admin"),
+    [
+        ("POST", "/api/chat", {"message": "x"}, False),
+        ("POST", "/api/chat", {"message": "x", "stream": True}, False),
+        ("POST", "/api/chat", {}, False),
+        ("GET", "/nothing", None, False),
+        ("GET", "/health", None, False),
+        ("GET", "/report", None, True),
+    ],
+)
+def test_every_answer_has_the_security_headers_once(service: Service, method: str, path: str, body: object, *, admin: bool) -> None:
+    reply = service.request(method, path, body, admin=admin)
+
+    for name, value in SECURITY_HEADERS:
+        assert reply.headers[name.decode()] == value.decode()  # of a header that comes twice the client makes one, with a comma
+
+
+async def test_a_page_may_have_headers_of_its_own() -> None:
+    own = (b"content-security-policy", b"default-src 'self'")
+
+    async def page(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [own]})
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await CorrelationId(page)({"type": "http", "headers": [], "client": None}, never, send)
+
+    headers = sent[0]["headers"]
+    assert [field for field in headers if field[0] == own[0]] == [own]
+    assert (b"x-content-type-options", b"nosniff") in headers
+
+
+async def never() -> Any:
+    raise AssertionError
+
+
 async def through_boundary(error: Exception, *, begun: bool = False) -> tuple[list[Message], Exchange]:
     sent: list[Message] = []
     scope: Scope = {"type": "http", "path": "/x"}
@@ -51,10 +91,7 @@ async def through_boundary(error: Exception, *, begun: bool = False) -> tuple[li
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def receive() -> Any:
-        raise AssertionError
-
-    await ErrorBoundary(failing)(scope, receive, send)
+    await ErrorBoundary(failing)(scope, never, send)
     return sent, exchange
 
 

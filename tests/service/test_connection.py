@@ -93,7 +93,8 @@ async def test_a_body_that_stalls_is_given_up() -> None:
         await until(server.peers[0].reader.at_eof)
 
 
-async def test_an_answer_that_is_read_slowly_is_held_back_at_the_server() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_answer_that_is_read_slowly_is_held_back_at_the_server(tmp_path: Path, *, tls: bool) -> None:
     size = 50_000_000
 
     async def handle(peer: Peer) -> None:
@@ -104,7 +105,7 @@ async def test_an_answer_that_is_read_slowly_is_held_back_at_the_server() -> Non
             await peer.writer.drain()
         await peer.left()
 
-    async with talking(handle) as (client, _):
+    async with talking(handle, folder=tmp_path if tls else None) as (client, _):
         trip, read, most_held = await client.send(), 0, 0
         while read < size:
             await asyncio.sleep(0)
@@ -115,7 +116,8 @@ async def test_an_answer_that_is_read_slowly_is_held_back_at_the_server() -> Non
         assert most_held <= MAX_HELD_BYTES + LARGEST_READ_BYTES
 
 
-async def test_an_answer_that_is_not_read_at_all_stops_coming() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_answer_that_is_not_read_at_all_stops_coming(tmp_path: Path, *, tls: bool) -> None:
     async def handle(peer: Peer) -> None:
         await peer.request()
         peer.send(CHUNKED)
@@ -123,7 +125,7 @@ async def test_an_answer_that_is_not_read_at_all_stops_coming() -> None:
             peer.send(chunk(b"a" * 50_000))
             await peer.writer.drain()
 
-    async with talking(handle) as (client, server):
+    async with talking(handle, folder=tmp_path if tls else None) as (client, server):
         trip = await client.send()
         transport = server.peers[0].writer.transport
         await until(lambda: transport.get_write_buffer_size() > 0 and trip.answer.held_bytes > MAX_HELD_BYTES)
@@ -135,7 +137,8 @@ async def test_an_answer_that_is_not_read_at_all_stops_coming() -> None:
         assert client.wire.open_connections == 0
 
 
-async def test_a_large_request_goes_out_as_fast_as_it_is_taken() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_large_request_goes_out_as_fast_as_it_is_taken(tmp_path: Path, *, tls: bool) -> None:
     body = bytes(range(256)) * 40_000
 
     async def handle(peer: Peer) -> None:
@@ -145,19 +148,20 @@ async def test_a_large_request_goes_out_as_fast_as_it_is_taken() -> None:
         await peer.request()
         peer.send(OK)
 
-    async with talking(handle) as (client, server):
+    async with talking(handle, folder=tmp_path if tls else None) as (client, server):
         assert [await client.ask(body), await client.ask()] == [(200, b"ok")] * 2
         assert server.requests[0] == HEAD % len(body) + body
         assert server.accepted == 1
 
 
-async def test_an_answer_before_the_end_of_the_request_stands() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_an_answer_before_the_end_of_the_request_stands(tmp_path: Path, *, tls: bool) -> None:
     async def handle(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.send(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n")
         await peer.left()
 
-    async with talking(handle) as (client, _):
+    async with talking(handle, folder=tmp_path if tls else None) as (client, _):
         assert await client.ask(b"a" * 20_000_000) == (413, b"")
         assert client.wire.open_connections == 0
 
@@ -211,13 +215,14 @@ async def test_a_task_that_is_cancelled_leaves_no_connection(phase: str, tmp_pat
                 await until(lambda: all(peer.reader.at_eof() or peer.reader.exception() for peer in server.peers))
 
 
-async def test_breaking_off_is_seen_by_the_server() -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_breaking_off_is_seen_by_the_server(tmp_path: Path, *, tls: bool) -> None:
     async def handle(peer: Peer) -> None:
         await peer.request()
         peer.send(CHUNKED + chunk(b"half"))
         await peer.left()
 
-    async with talking(handle) as (client, server):
+    async with talking(handle, folder=tmp_path if tls else None) as (client, server):
         trip = await client.send()
 
         trip.close()

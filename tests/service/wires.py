@@ -10,7 +10,7 @@ import pytest
 from chatbot_service.connection import RoundTrip
 from chatbot_service.errors import UpstreamProblem
 from chatbot_service.wire import Origin, Resolve, Wire, resolve_name
-from tests.service.peers import Peer, PeerServer, serving, until
+from tests.service.peers import Peer, PeerServer, serving, until, write_certificate
 
 HEAD = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: %d\r\n\r\n"
 
@@ -58,7 +58,12 @@ async def client_of(
 
 @asynccontextmanager
 async def talking(
-    handle: Callable[[Peer], Awaitable[None]], *, keep_seconds: float = 30, connect_seconds: float = 5
+    handle: Callable[[Peer], Awaitable[None]], *, folder: Path | None = None, keep_seconds: float = 30, connect_seconds: float = 5
 ) -> AsyncIterator[tuple[Client, PeerServer]]:
-    async with serving(handle) as server, client_of(server.url, keep_seconds=keep_seconds, connect_seconds=connect_seconds) as client:
+    """Lend a client and the server that it talks to: by TLS if there is a `folder` for its certificate."""
+    ca_file, context = write_certificate(folder) if folder else (None, None)
+    async with (
+        serving(handle, tls=context) as server,
+        client_of(server.url, keep_seconds=keep_seconds, connect_seconds=connect_seconds, ca_file=ca_file) as client,
+    ):
         yield client, server

@@ -4,12 +4,13 @@ import contextlib
 import itertools
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.service.conftest import Service
 from tests.soak.conftest import MIB, bounded_growth, size, start_unlimited
-from tests.soak.firehose import BLOCK, BLOCK_WORDS, ENDLESS_EVENT, ENDLESS_JSON, Firehose, start_firehose
+from tests.soak.firehose import BEGIN, BLOCK, BLOCK_WORDS, ENDLESS_EVENT, ENDLESS_JSON, Firehose, start_firehose
 from tests.soak.load import chat
 
 pytestmark = pytest.mark.soak
@@ -20,7 +21,7 @@ READS = size(quick=5_000, full=200_000)
 READ_BYTES = 4_096
 HELD_BYTES = CLIENTS * 256 * 1024 + 10 * MIB
 """Buffers of both sides of every stream, and room for the allocator."""
-WHOLE_BYTES = 100 * MIB
+WHOLE_BYTES = 32 * MIB
 """What one answer that has to be held whole may cost, before it is refused as endless."""
 
 
@@ -31,9 +32,9 @@ def firehose() -> Iterator[Firehose]:
 
 
 @contextlib.contextmanager
-def drinking(firehose: Firehose, *, held_bytes: int) -> Iterator[Service]:
+def drinking(firehose: Firehose, *, held_bytes: int, **variables: str) -> Iterator[Service]:
     """Run a service that from now on holds no more than that above what it held after its first chats; the firehose is opened."""
-    with start_unlimited(firehose.url, ANTHROPIC_MAX_RETRIES="1") as service:
+    with start_unlimited(firehose.url, ANTHROPIC_MAX_RETRIES="1", **variables) as service:
         service.chat(stream=True)
         firehose.blocks, firehose.sent_blocks = STREAM_BLOCKS, 0
         with bounded_growth(service, held_bytes):
@@ -60,15 +61,29 @@ def test_a_quick_reader_gets_all_of_it(firehose: Firehose) -> None:
     assert b"event: done" in body[-1_000:]
 
 
-@pytest.mark.parametrize(
-    ("begin", "stream"),
-    [pytest.param(ENDLESS_EVENT, True, id="event"), pytest.param(ENDLESS_JSON, False, id="JSON answer")],
-)
-def test_what_has_no_end_is_given_up(firehose: Firehose, begin: bytes, *, stream: bool) -> None:
-    with drinking(firehose, held_bytes=WHOLE_BYTES) as service:
-        firehose.begin, firehose.block = begin, b"word " * 10_000
+@dataclass(frozen=True)
+class Endless:
+    """An answer without an end: how it begins, what it goes on with, and how it is asked for."""
 
-        answer = service.chat(stream=stream)
+    begin: bytes
+    block: bytes
+    stream: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+ENDLESS = {
+    "event": Endless(ENDLESS_EVENT, b"word " * 10_000, stream=True),
+    "JSON answer": Endless(ENDLESS_JSON, b"word " * 10_000),
+    "stream that is assembled": Endless(BEGIN, BLOCK, variables={"CLAUDE_MAX_TOKENS": "64000"}),
+}
+
+
+@pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
+def test_what_has_no_end_is_given_up(firehose: Firehose, endless: Endless) -> None:
+    with drinking(firehose, held_bytes=WHOLE_BYTES, **endless.variables) as service:
+        firehose.begin, firehose.block = endless.begin, endless.block
+
+        answer = service.chat(stream=endless.stream)
 
         assert (answer.status, answer.json["code"]) == (502, "upstream_error")
         assert firehose.sent_blocks < firehose.blocks

@@ -1,6 +1,7 @@
 """The report that the service makes, parsed by the operator."""
 
 import json
+from pathlib import Path
 from typing import NoReturn
 
 import orjson
@@ -90,6 +91,21 @@ def test_every_state_of_a_breaker_is_understood(state: BreakerState) -> None:
 
     assert (report.breaker["claude-sonnet-5-5"].state, report.breaker["claude-sonnet-5-5"].trips) == (state, 7)
     assert report.breaker["claude-haiku-5-5"].state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize(("content", "word"), [(None, "Missing"), ("# none yet\n", "Missing"), ("token\n", "Loaded")])
+def test_tokens_that_are_missing_are_told_by_the_word_that_the_operator_waits_for(tmp_path: Path, content: str | None, word: str) -> None:
+    path = tmp_path / "tokens"
+    if content is not None:
+        path.write_text(content)
+
+    report = PodReport.parse(_report(_runtime(_settings(CLIENT_AUTH_MODE="Token", CLIENT_TOKENS_FILE=str(path)))))
+
+    assert report.client_tokens == word
+
+
+def test_without_client_tokens_nothing_is_told_of_them() -> None:
+    assert PodReport.parse(_report(_runtime())).client_tokens is None
 
 
 class _NoUpstream:

@@ -138,6 +138,7 @@ def test_who_sends_nothing_has_ten_seconds(world: World) -> None:
 
     upload.pass_seconds(0.2)
     assert isinstance(upload.error, BodyTooSlow)
+    assert upload.error.headers == {"Connection": "close"}
     assert upload.abandoned
 
 

@@ -137,6 +137,7 @@ class BodyTooSlow(Problem):
 
     status = 408
     code = "body_too_slow"
+    headers = MappingProxyType({"Connection": "close"})
 
 
 class BodyTooLarge(Problem):

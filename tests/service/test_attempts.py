@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chatbot_service.attempts import OpenStream
+from chatbot_service.attempts import Call, OpenStream
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Answer, Delta, Finished, Started, Turn
 from chatbot_service.errors import CircuitOpen, ClientLeft, DeadlinePassed, UpstreamOverloaded, UpstreamProblem, UpstreamRateLimited
@@ -32,11 +32,11 @@ class Line:
 
     async def complete(self) -> Answer:
         async with self._lifeline() as lifeline:
-            return await self.calls.complete((Turn("user", "Hello"),), system=None, lifeline=lifeline, correlation_id="id-1")
+            return await self.calls.complete((Turn("user", "Hello"),), system=None, call=Call(lifeline, "id-1"))
 
     async def open(self) -> OpenStream:
         async with self._lifeline() as lifeline:
-            return await self.calls.open((Turn("user", "Hello"),), system=None, lifeline=lifeline, correlation_id="id-1")
+            return await self.calls.open((Turn("user", "Hello"),), system=None, call=Call(lifeline, "id-1"))
 
     async def ask(self, *, stream: bool) -> None:
         """Get an answer, or the first content of a streamed one."""

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from chatbot_service.attempts import OpenStream
+from chatbot_service.attempts import Call, OpenStream
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Answer, Conversation, Delta, Event, Finished, Started, Turn, Usage
 from chatbot_service.errors import (
@@ -149,7 +149,7 @@ class Bench:
     async def _within(self, seconds: float, ask: Callable[..., Awaitable[T]]) -> T:
         async with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
             self.lifeline = lifeline
-            return await ask(CONVERSATION, system="Be brief.", lifeline=lifeline, correlation_id="id-1")
+            return await ask(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -445,7 +445,7 @@ async def test_a_stream_is_handed_on_from_its_first_content() -> None:
     rest = [await stream.read() for _ in range(3)]
     stream.close()
 
-    assert (stream.model, stream.first) == (MAIN, [Started("m", MAIN), Delta("a"), Delta("b")])
+    assert stream.first == [Started("m", MAIN), Delta("a"), Delta("b")]
     assert rest == [[], [Delta("c")], [DONE]]
     assert bench.upstream.replies[0].closed
 
@@ -510,7 +510,7 @@ async def test_a_stream_that_outlasts_its_whole_time_is_not_the_apis_fault_but_i
 
     async def read_on() -> None:
         async with Lifeline(asyncio.get_running_loop().time() + 30) as lifeline:
-            stream = await bench.calls.open(CONVERSATION, system="Be brief.", lifeline=lifeline, correlation_id="id-1")
+            stream = await bench.calls.open(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
             bench.now += 600
             lifeline.extend(asyncio.get_running_loop().time())
             try:
@@ -601,7 +601,7 @@ async def test_a_fallback_model_streams_as_well() -> None:
     stream = await bench.open()
     stream.close()
 
-    assert (stream.model, bench.upstream.asked) == (SPARE, [SPARE])
+    assert bench.upstream.asked == [SPARE]
 
 
 @pytest.mark.parametrize("kind", [UpstreamFailed, UpstreamTimeout, UpstreamRefusedRequest, UpstreamRateLimited])

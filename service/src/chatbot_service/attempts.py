@@ -107,13 +107,12 @@ class Attempt:
 
 
 class OpenStream:
-    """A streamed answer from its first content on; `first` has every event up to there, `model` is the one that was asked."""
+    """A streamed answer from its first content on; `first` has every event up to there."""
 
-    __slots__ = ("_attempt", "_reply", "first", "model")
+    __slots__ = ("_attempt", "_reply", "first")
 
     def __init__(self, reply: Reply, attempt: Attempt, *, first: list[Event]) -> None:
         self.first = first
-        self.model = attempt.model
         self._reply = reply
         self._attempt = attempt
         self._judge(first)
@@ -151,7 +150,7 @@ class OpenStream:
 
 
 def log_failure(call: Call, breaker: Breaker, error: BaseException) -> None:
-    """Write the one line of a call that has failed for good. What the client asked wrongly is no error here: it could write them at will."""
+    """Write the one line of a call that has failed for good; what the client asked wrongly is no error of ours."""
     fields = fields_of(call, breaker, error)
     if isinstance(error, (UpstreamRefusedRequest, UpstreamRefusedSize)):
         log.info("anthropic api call failed", **fields, attempts=call.attempts)

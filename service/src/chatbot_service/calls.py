@@ -18,7 +18,6 @@ from chatbot_service.attempts import Attempt, Call, OpenStream, Upstream, fields
 from chatbot_service.conversation import Answer, Conversation
 from chatbot_service.durations import format_duration
 from chatbot_service.errors import CircuitOpen, DeadlinePassed, UpstreamOverloaded, UpstreamProblem
-from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.breaker import Breaker, BreakerState
 from chatbot_service.resilience.budget import RetryBudget
@@ -73,13 +72,13 @@ class Calls:
         self.breakers = {model: self._new_breaker(model, settings) for model in models}
         self._primary, *self._fallbacks = self.breakers.values()
 
-    async def complete(self, conversation: Conversation, *, system: str | None, lifeline: Lifeline, correlation_id: str) -> Answer:
+    async def complete(self, conversation: Conversation, *, system: str | None, call: Call) -> Answer:
         """Return the whole answer; raises UpstreamProblem, CircuitOpen or DeadlinePassed."""
-        return await self._run(Call(lifeline, correlation_id), partial(self._complete, conversation, system))
+        return await self._run(call, partial(self._complete, conversation, system))
 
-    async def open(self, conversation: Conversation, *, system: str | None, lifeline: Lifeline, correlation_id: str) -> OpenStream:
+    async def open(self, conversation: Conversation, *, system: str | None, call: Call) -> OpenStream:
         """Return the streamed answer once its first content is there; raises as `complete` does."""
-        return await self._run(Call(lifeline, correlation_id), partial(self._open, conversation, system))
+        return await self._run(call, partial(self._open, conversation, system))
 
     async def _complete(self, conversation: Conversation, system: str | None, attempt: Attempt) -> Answer:
         timeout_seconds = attempt.left_seconds + MARGIN_SECONDS

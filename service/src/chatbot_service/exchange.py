@@ -31,7 +31,6 @@ class Exchange:
     outcome: Outcome | None = None
     first_token_seconds: float | None = None
     error_code: str | None = None
-    model: str | None = None
 
     def attach(self, scope: Scope) -> None:
         """Make it the exchange of `scope`."""

@@ -13,7 +13,7 @@ import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from chatbot_service.attempts import OpenStream
+from chatbot_service.attempts import Call, OpenStream
 from chatbot_service.conversation import Delta, Event, Finished, Started, Usage
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.event_stream import PING_SECONDS, EventStream
@@ -49,10 +49,8 @@ class Chat:
 
     async def _answer(self, request: ChatRequest, exchange: Exchange, receive: Receive, send: Send, *, began: float) -> None:
         async with self._served(receive, began=began) as lifeline:
-            answer = await self._runtime.require_calls().complete(
-                request.conversation, system=self._runtime.prompt.text, lifeline=lifeline, correlation_id=exchange.correlation_id
-            )
-        exchange.model = answer.model
+            call = Call(lifeline, exchange.correlation_id)
+            answer = await self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
         self._count(answer.usage)
         body = orjson.dumps(
             {
@@ -85,9 +83,8 @@ class Chat:
 
     async def _pump(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, began: float) -> None:
         """Pass the answer on. It begins with its first words, so that a failure before them still has its own status."""
-        source = await self._runtime.require_calls().open(
-            request.conversation, system=self._runtime.prompt.text, lifeline=lifeline, correlation_id=exchange.correlation_id
-        )
+        call = Call(lifeline, exchange.correlation_id)
+        source = await self._runtime.require_calls().open(request.conversation, system=self._runtime.prompt.text, call=call)
         try:
             exchange.first_token_seconds = exchange.elapsed_seconds
             lifeline.extend(began + self._settings.upstream_total_timeout)
@@ -147,7 +144,6 @@ def _encode(event: Event, exchange: Exchange) -> bytes:
         case Delta(text):
             return encode_event("delta", {"text": text})
         case Started(message_id, model):
-            exchange.model = model
             return encode_event("start", {"id": message_id, "model": model, "correlation_id": exchange.correlation_id})
         case Finished(stop_reason, usage):
             return encode_event("done", {"stop_reason": stop_reason, "usage": usage})

@@ -1,3 +1,4 @@
+import gc
 import itertools
 import json
 import os
@@ -13,11 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_service.server import scrub_environment
+from chatbot_service.server import collect_garbage_from_now_on, scrub_environment
 from tests.conftest import Simulator
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
 
 pytestmark = pytest.mark.programs
+
+
+def test_once_everything_is_imported_only_what_comes_later_is_searched_for_garbage() -> None:
+    gc.disable()
+    try:
+        collect_garbage_from_now_on()
+
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 def test_every_variable_that_the_sdk_reads_is_removed() -> None:

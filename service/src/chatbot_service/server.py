@@ -6,6 +6,7 @@ process, so uvicorn's own handling of them is off.
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -40,6 +41,12 @@ def scrub_environment(environ: MutableMapping[str, str]) -> None:
     for name in list(environ):
         if name.upper().startswith("ANTHROPIC_") or name.lower() in PROXIES:
             del environ[name]
+
+
+def collect_garbage_from_now_on() -> None:
+    """Turn the collector on, which `__main__` turned off, and let it pass over what has been imported: that stays for good."""
+    gc.freeze()
+    gc.enable()
 
 
 class Process:
@@ -115,6 +122,7 @@ class Process:
         runtime = self._runtime
         settings = runtime.settings
         module = await _import_in_thread("chatbot_service.upstream")
+        collect_garbage_from_now_on()
         upstream = module.Upstream(settings)
         runtime.upstream = upstream
         runtime.calls = Calls(upstream, settings, runtime.metrics)

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 
 from chatbot_service.connection import MAX_HELD_BYTES
-from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
+from chatbot_service.errors import UpstreamFailed, UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, script, serving, until, write_certificate
 from tests.service.wires import HEAD, Client, client_of, talking
 
@@ -77,6 +77,29 @@ async def test_a_head_that_does_not_come_is_given_up() -> None:
     async with talking(Peer.left) as (client, server):
         assert type(await client.problem(seconds=0.05)) is UpstreamTimeout
         await until(server.peers[0].reader.at_eof)
+
+
+async def test_a_head_that_does_not_come_on_a_kept_connection_is_given_up_as_soon() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(OK)
+        await peer.left()
+
+    async with talking(handle) as (client, server):
+        await client.ask(seconds=1000)
+
+        assert type(await client.problem(seconds=0.05)) is UpstreamTimeout
+        assert server.accepted == 1
+
+
+async def test_a_server_that_speaks_first_is_no_api() -> None:
+    async def handle(peer: Peer) -> None:
+        peer.send(b"220 mail.test ESMTP\r\n")
+        await peer.left()
+
+    async with talking(handle) as (client, _):
+        assert isinstance(await client.problem(), UpstreamFailed)
+        assert client.wire.open_connections == 0
 
 
 async def test_a_body_that_stalls_is_given_up() -> None:

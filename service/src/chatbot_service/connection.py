@@ -13,8 +13,6 @@ from chatbot_service.http1 import AnswerParser
 LINGER_SECONDS = 1.0
 MAX_HELD_BYTES = 64 * 1024
 PIECE_BYTES = 64 * 1024
-TIMER_SLACK_SECONDS = 0.002
-"""uvloop's timers count whole milliseconds."""
 
 
 class Pool(Protocol):
@@ -237,7 +235,7 @@ class Connection(asyncio.Protocol):
         trip = self._trip
         if trip is not None and not trip.awaited and not trip.lingers:
             return  # the reader, not the other side, takes its time
-        if self._due - self.loop.time() > TIMER_SLACK_SECONDS:
+        if self.loop.time() < self._due:
             self._timer = self.loop.call_at(self._due, self._expire)
         else:
             self.abort(UpstreamTimeout("The model's API did not answer in time."))

@@ -156,7 +156,7 @@ REQUESTS = (
 ).map(lambda pair: _object([pair]))
 
 
-@settings(max_examples=10_000 if os.environ.get("SOAK") else 800)
+@settings(max_examples=10_000 if os.environ.get("SOAK") else 600)
 @given(REQUESTS | st.recursive(ATOMS, _anything, max_leaves=8) | st.binary(max_size=100))
 def test_any_bytes_become_a_conversation_or_a_refusal_that_can_be_sent(body: bytes) -> None:
     refusal: Problem | None = None

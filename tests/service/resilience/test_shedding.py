@@ -310,4 +310,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=2_000 if os.environ.get("SOAK") else 60, stateful_step_count=50)
+TestHistories.settings = settings(max_examples=2_000 if os.environ.get("SOAK") else 40, stateful_step_count=50)

@@ -49,6 +49,11 @@ def test_lists_are_comma_separated() -> None:
     assert settings.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
 
 
+@pytest.mark.parametrize("origin", ["*", "https://a.example", "http://localhost:3000", "https://[::1]:8443"])
+def test_an_origin_is_what_browsers_send(origin: str) -> None:
+    assert Settings.from_environment({"CORS_ALLOWED_ORIGINS": origin}).cors_allowed_origins == (origin,)
+
+
 def test_the_admin_port_is_private_outside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert Settings.from_environment({}).admin_host == "127.0.0.1"
@@ -75,6 +80,12 @@ def test_the_admin_port_is_private_outside_a_cluster(monkeypatch: pytest.MonkeyP
         ("CLAUDE_FALLBACK_MODELS", "a,a", "must not repeat"),
         ("CLAUDE_FALLBACK_MODELS", "claude-sonnet-5-5", "must not repeat"),
         ("CORS_ALLOWED_ORIGINS", "https://a.example/path", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "https://a.example/", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "https://A.example", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "https://user@a.example", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "https://", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "a.example", "must be origins"),
+        ("CORS_ALLOWED_ORIGINS", "null", "must be origins"),
         ("CORS_ALLOWED_ORIGINS", "*,https://a.example", "must stand alone"),
         ("TRUSTED_PROXIES", "10.0.0.1/8", "has host bits set"),
         ("LOG_LEVEL", "loud", "'debug'"),

@@ -122,7 +122,7 @@ class Metrics:
         self._token_child(*_GEN_AI.values(), model, "output").observe(usage.output_tokens)
 
     def shed(self, reason: str) -> None:
-        """Count a request that was refused for want of room, by the code of its answer."""
+        """Count a request that was refused for want of room: a slot, time in the queue, or memory for its body."""
         self._shed.labels(reason).inc()
 
     def rate_limited(self, scope: str) -> None:

@@ -45,8 +45,10 @@ def _base_url(value: str) -> str:
 
 
 def _origin(value: str) -> str:
+    """Return `value` if it is an origin as browsers send it, which is compared with character by character."""
     parts = urlsplit(value)
-    if value != "*" and (parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query or parts.fragment):
+    is_origin = parts.scheme in ("http", "https") and value == f"{parts.scheme}://{parts.netloc}" == value.lower()
+    if value != "*" and (not is_origin or not parts.hostname or "@" in value):
         raise ValueError("must be origins such as https://example.com, or * alone")
     return value
 

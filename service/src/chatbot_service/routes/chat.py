@@ -95,8 +95,10 @@ class Chat:
     async def _pass_on(self, source: OpenStream, exchange: Exchange, stream: EventStream) -> None:
         batch = source.first
         while not (batch and isinstance(batch[-1], Finished)):
-            if batch:
-                await stream.write(_encode_all(batch, exchange))
+            data = _encode_all(batch, exchange)
+            batch.clear()  # a client that reads slowly is waited for with one form of the events in memory, not two
+            if data:
+                await stream.write(data)
             batch = await source.read()
         self._count(batch[-1].usage)
         await stream.write(_encode_all(batch, exchange), last=True)

@@ -73,7 +73,7 @@ func main() {
 		opening: make(chan struct{}, openingAtOnce),
 		since:   time.Now(),
 	}
-	for range make([]struct{}, *connections) {
+	for range *connections {
 		go l.run()
 	}
 	time.AfterFunc(time.Duration(*seconds*float64(time.Second)), func() { os.Exit(0) })

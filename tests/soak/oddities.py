@@ -100,9 +100,11 @@ Expect: a miracle
 Upgrade: h2c
 Upgrade: websocket
 Connection: upgrade
+Connection: upgrade\r\nUpgrade: h2c
+Connection: upgrade\r\nUpgrade: websocket
+Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__
 Connection: close
 Connection: keep-alive, close, \xff
-HTTP2-Settings: AAMAAABkAAQAAP__
 Sec-WebSocket-Version: 13
 Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==
 Content-Encoding: gzip

@@ -48,7 +48,9 @@ def test_an_answer_in_one_piece_is_its_text_blocks() -> None:
         {"stop_reason": 7},
         {"usage": {}},
         {"usage": {"input_tokens": "many", "output_tokens": 1}},
-        {"usage": {"input_tokens": 1e308 * 10, "output_tokens": 1}},
+        {"usage": {"input_tokens": 1.5, "output_tokens": 1}},
+        {"usage": {"input_tokens": 2**53, "output_tokens": 1}},
+        {"usage": {"input_tokens": -1, "output_tokens": 1}},
     ],
 )
 def test_an_answer_of_another_shape_is_garbage(change: dict[str, Any]) -> None:
@@ -148,6 +150,7 @@ def test_what_came_before_an_error_in_the_same_read_is_told_first(last: bytes, k
         {"type": "content_block_delta", "delta": {}},
         {"type": "content_block_delta", "delta": {"type": "text_delta", "text": None}},
         {"type": "message_delta"},
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2**60}},
         {"type": "message_delta", "delta": {"stop_reason": 7}},
         [],
     ],

@@ -145,7 +145,8 @@ def test_the_sdk_takes_answers_in_one_piece_up_to_our_limit_and_no_further() -> 
             client.messages.create(**arguments | {"max_tokens": MAX_WHOLE_TOKENS + 1})
 
 
-def test_the_sdk_does_not_log_prompts() -> None:
+def test_the_sdk_does_not_log_prompts(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="anthropic")
     Sdk("http://127.0.0.1", whole_seconds=30, idle_seconds=60)
 
     assert not logging.getLogger("anthropic").isEnabledFor(logging.INFO)

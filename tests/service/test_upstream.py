@@ -331,6 +331,24 @@ async def test_streams_and_answers_share_one_connection() -> None:
         assert (server.accepted, upstream.open_connections, upstream.idle_connections) == (1, 1, 1)
 
 
+async def test_a_stream_whose_last_bytes_are_late_leaves_its_connection_too() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        peer.send(CHUNKED + told(START, TEXT, LAST, STOP))
+        await peer.server.closing.wait()
+        peer.send(END)
+        await peer.request()
+        peer.send(CHUNKED + told(START, TEXT, LAST, STOP) + END)
+
+    async with serving(handle) as server, connected(server.url) as upstream:
+        await stream(upstream)
+        server.closing.set()
+        await until(lambda: upstream.idle_connections)
+        await stream(upstream)
+
+        assert server.accepted == 1
+
+
 async def test_a_refusal_leaves_its_connection_to_the_next() -> None:
     async with answering(whole(529, b"{}"), whole(401, b"{}")) as (upstream, server):
         with pytest.raises(UpstreamOverloaded):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from chatbot_service.connection import RoundTrip
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, nobody, script, serving, until, write_certificate
 from tests.service.wires import HEAD, client_of, talking
@@ -79,6 +80,7 @@ async def test_a_kept_connection_that_the_server_closes_is_forgotten(farewell: b
         await client.ask()
         await until(lambda: client.wire.open_connections == 0)
 
+        assert client.wire.idle_connections == 0
         assert await client.ask() == (200, b"ok")
         assert len(server.requests) == 2
 
@@ -217,6 +219,31 @@ async def test_a_certificate_of_nobody_is_refused(tmp_path: Path) -> None:
 
     assert (type(problem), problem.error_type, server.requests) == (UpstreamUnreachable, "tls_error", [])
     assert isinstance(problem.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_server_that_cannot_be_trusted_is_not_asked_for_at_another_address(tmp_path: Path) -> None:
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1", "127.0.0.2"]
+
+    _, context = write_certificate(tmp_path)
+    async with (
+        serving(script(OK), tls=context) as first,
+        serving(script(OK), host="127.0.0.2", port=first.port) as second,
+        client_of(first.url, resolve=resolve) as client,
+    ):
+        assert (await client.problem()).error_type == "tls_error"
+
+    assert second.accepted == 0
+
+
+async def test_a_connection_that_is_gone_takes_no_request() -> None:
+    async with talking(script(OK)) as (client, server):
+        gone = await client.wire._connect(asyncio.get_running_loop().time() + 5)
+        gone.abort(UpstreamUnreachable("gone"))
+        await until(lambda: server.accepted and server.peers[0].reader.at_eof())
+
+        with pytest.raises(UpstreamUnreachable):
+            await RoundTrip(gone).begin(b"", b"", deadline=asyncio.get_running_loop().time() + 5)
 
 
 async def test_a_certificate_of_another_host_is_refused(tmp_path: Path) -> None:

@@ -151,6 +151,17 @@ async def test_the_end_of_an_answer_may_come_a_little_later(seconds: float) -> N
         assert client.wire.idle_connections == (seconds < LINGER_SECONDS)
 
 
+async def test_an_answer_whose_end_is_there_needs_no_moment_more() -> None:
+    async with talking(keeping) as (client, _):
+        trip = await client.send()
+        trip.linger()
+        trip.close()
+
+        await pass_time(LINGER_SECONDS * 2)
+
+        assert client.wire.idle_connections == 1
+
+
 def idle_or_gone(opened: Callable[[], int], idle: Callable[[], int]) -> Callable[[], bool]:
     """Return whether no connection is in use."""
     return lambda: opened() == idle()

@@ -11,7 +11,10 @@ from chatbot_service.failures import problem_of, status_of
 from chatbot_service.readiness import LIFECYCLES
 from chatbot_service.sse import EventParser
 
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
+MAX_TOKENS = 2**53
+"""What JSON can carry to anybody."""
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading an answer of another shape raises."""
 
 
@@ -24,7 +27,7 @@ def read_answer(content: bytes) -> Answer:
             model=_text(message["model"]),
             text="".join(block["text"] for block in message["content"] if block["type"] == "text"),
             stop_reason=_text_or_none(message["stop_reason"]),
-            usage=Usage(int(message["usage"]["input_tokens"]), int(message["usage"]["output_tokens"])),
+            usage=Usage(_tokens(message["usage"]["input_tokens"]), _tokens(message["usage"]["output_tokens"])),
         )
     except _UNREADABLE as error:
         raise _unreadable() from error
@@ -97,8 +100,8 @@ class StreamedAnswer:
 
     def _count(self, usage: dict[str, Any]) -> None:
         """Usage is cumulative; a field that is missing keeps its last value."""
-        self._input_tokens = int(usage.get("input_tokens") or self._input_tokens)
-        self._output_tokens = int(usage.get("output_tokens") or self._output_tokens)
+        self._input_tokens = _tokens(usage.get("input_tokens") or self._input_tokens)
+        self._output_tokens = _tokens(usage.get("output_tokens") or self._output_tokens)
 
 
 def _unreadable() -> UpstreamGarbage:
@@ -113,3 +116,9 @@ def _text(value: object) -> str:
 
 def _text_or_none(value: object) -> str | None:
     return None if value is None else _text(value)
+
+
+def _tokens(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < MAX_TOKENS:
+        raise TypeError("a number of tokens is expected")
+    return value

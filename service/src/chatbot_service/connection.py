@@ -218,7 +218,6 @@ class Connection(asyncio.Protocol):
         if not trip.answer.reusable or self._rest:
             self.abort(UpstreamUnreachable("The connection serves no second request."))
             return
-        self.resume_reading(trip)
         self._trip = None
         self._pool.keep(self)
 

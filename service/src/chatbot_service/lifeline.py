@@ -5,10 +5,13 @@ entered in and turns that cancellation, and no other, into the error that was th
 """
 
 import asyncio
+from collections.abc import Mapping, MutableMapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from chatbot_service.errors import DeadlinePassed, ServiceError
+from chatbot_service.errors import ClientLeft, DeadlinePassed, ServiceError
+
+_CLIENT_LEFT = "chatbot.client_left"
 
 
 class Lifeline:
@@ -61,5 +64,22 @@ class Lifeline:
             self._reason = reason
             self._task.cancel()
 
+    def hang_on_client(self, scope: MutableMapping[str, Any]) -> None:
+        """Have the work of the request of `scope` ended with ClientLeft when its client leaves.
+
+        A task that waits for ASGI's `http.disconnect` would do the same, and cost each request and each open stream a task more.
+        """
+        scope[_CLIENT_LEFT] = self._lose_client
+
+    def _lose_client(self) -> None:
+        self.cut(ClientLeft())
+
     def _expire(self) -> None:
         self.cut(DeadlinePassed("The answer took longer than a request may take."))
+
+
+def client_has_left(scope: Mapping[str, object]) -> None:
+    """Tell the request of `scope`; for the server, which alone knows."""
+    tell = scope.get(_CLIENT_LEFT)
+    if callable(tell):
+        tell()

@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from chatbot_service.errors import UNFORESEEN, HttpProblem
 from chatbot_service.head import MAX_BYTES, check_head, too_large
+from chatbot_service.lifeline import client_has_left
+from chatbot_service.middleware import SECURITY_HEADERS
 from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
 from chatbot_service.telemetry import stack_trace
@@ -76,8 +78,7 @@ class Protocol(HttpToolsProtocol):
         self._leaving = True
         super().connection_lost(exc)
         if self._running is not None and not self._running.response_complete:
-            self._running.disconnected = True
-            self._running.message_event.set()
+            _lose(self._running)
         self._unset_keepalive_if_required()
         if self._sending_timer is not None:
             self._sending_timer.cancel()
@@ -247,8 +248,7 @@ class Protocol(HttpToolsProtocol):
 
     def _break_off(self, problem: HttpProblem) -> None:
         """End the request that is being served: its body cannot be read to the end."""
-        self.cycle.disconnected = True
-        self.cycle.message_event.set()
+        _lose(self.cycle)
         if self.cycle.response_started:
             self._close()
         else:
@@ -259,6 +259,7 @@ class Protocol(HttpToolsProtocol):
         body = orjson.dumps(problem.body(correlation_id))
         fields = [
             *self._port.default_headers,
+            *SECURITY_HEADERS,
             (b"content-type", b"application/problem+json"),
             (b"content-length", b"%d" % len(body)),
             (b"x-correlation-id", correlation_id.encode()),
@@ -318,6 +319,13 @@ class Protocol(HttpToolsProtocol):
     @property
     def _client_ip(self) -> str:
         return (self.client or ("", 0))[0].removeprefix("::ffff:")
+
+
+def _lose(cycle: RequestResponseCycle) -> None:
+    """Tell a request that nobody waits for its answer any more."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+    client_has_left(cycle.scope)
 
 
 def _problem(error: httptools.HttpParserError) -> HttpProblem:

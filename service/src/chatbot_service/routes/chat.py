@@ -5,16 +5,16 @@ and the end of the drain cut.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.attempts import Call, OpenStream
-from chatbot_service.conversation import Delta, Event, Finished, Started, Usage
+from chatbot_service.conversation import Answer, Delta, Event, Finished, Started, Usage
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.event_stream import PING_SECONDS, EventStream
 from chatbot_service.exchange import Exchange
@@ -23,6 +23,8 @@ from chatbot_service.runtime import Runtime
 from chatbot_service.sse import encode_event
 from chatbot_service.telemetry import stack_trace
 from chatbot_service.validation import ChatRequest, check_media_type, parse_chat
+
+T = TypeVar("T")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -42,15 +44,16 @@ class Chat:
         check_media_type(exchange.headers)
         request = parse_chat(await self._runtime.bodies.read(exchange, receive))
         exchange.streamed = request.stream or b"text/event-stream" in exchange.headers.get(b"accept", b"")
+        lifeline = Lifeline(began + self._settings.request_timeout)
+        lifeline.hang_on_client(scope)
         if exchange.streamed:
-            await self._stream(request, exchange, receive, EventStream(send, began=began, ping_seconds=self._ping_seconds), began=began)
+            stream = EventStream(send, began=began, ping_seconds=self._ping_seconds)
+            await self._stream(request, exchange, stream, lifeline, latest=began + self._settings.upstream_total_timeout)
         else:
-            await self._answer(request, exchange, receive, send, began=began)
+            await self._answer(request, exchange, send, lifeline)
 
-    async def _answer(self, request: ChatRequest, exchange: Exchange, receive: Receive, send: Send, *, began: float) -> None:
-        async with self._served(receive, began=began) as lifeline:
-            call = Call(lifeline, exchange.correlation_id)
-            answer = await self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
+    async def _answer(self, request: ChatRequest, exchange: Exchange, send: Send, lifeline: Lifeline) -> None:
+        answer = await self._served(lifeline, partial(self._complete, request, Call(lifeline, exchange.correlation_id)))
         self._count(answer.usage)
         body = orjson.dumps(
             {
@@ -62,15 +65,17 @@ class Chat:
                 "correlation_id": exchange.correlation_id,
             }
         )
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _stream(self, request: ChatRequest, exchange: Exchange, receive: Receive, stream: EventStream, *, began: float) -> None:
+    async def _complete(self, request: ChatRequest, call: Call) -> Answer:
+        return await self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
+
+    async def _stream(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, latest: float) -> None:
         async with stream:
             try:
-                async with self._served(receive, began=began) as lifeline:
-                    await self._pump(request, exchange, stream, lifeline, began=began)
+                await self._served(lifeline, partial(self._pump, request, exchange, stream, lifeline, latest=latest))
             except Problem as problem:
                 await _break_off(problem, exchange, stream)
             except ClientLeft:
@@ -81,13 +86,13 @@ class Chat:
             else:
                 exchange.outcome = "done"
 
-    async def _pump(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, began: float) -> None:
-        """Pass the answer on. It begins with its first words, so that a failure before them still has its own status."""
+    async def _pump(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, latest: float) -> None:
+        """Pass the answer on, until `latest`. It begins with its first words, so that a failure before them still has its own status."""
         call = Call(lifeline, exchange.correlation_id)
         source = await self._runtime.require_calls().open(request.conversation, system=self._runtime.prompt.text, call=call)
         try:
             exchange.first_token_seconds = exchange.elapsed_seconds
-            lifeline.extend(began + self._settings.upstream_total_timeout)
+            lifeline.extend(latest)
             await self._pass_on(source, exchange, stream)
         finally:
             source.close()
@@ -103,27 +108,16 @@ class Chat:
         self._count(batch[-1].usage)
         await stream.write(_encode_all(batch, exchange), last=True)
 
-    @asynccontextmanager
-    async def _served(self, receive: Receive, *, began: float) -> AsyncIterator[Lifeline]:
-        """Hold a slot, under a lifeline that the deadline, the client's leaving and the end of the drain cut."""
-        async with Lifeline(began + self._settings.request_timeout) as lifeline:
-            watcher = asyncio.create_task(_cut_when_client_leaves(receive, lifeline))
-            try:
-                with self._runtime.drain.holding(lifeline):
-                    async with self._runtime.slots.taken():
-                        yield lifeline
-            finally:
-                watcher.cancel()
+    async def _served(self, lifeline: Lifeline, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work` in a slot. It ends when the lifeline is cut, by the end of the drain as well."""
+        async with lifeline:
+            with self._runtime.drain.holding(lifeline):
+                async with self._runtime.slots.taken():
+                    return await work()
 
     def _count(self, usage: Usage) -> None:
         self._runtime.traffic.input_tokens += usage.input_tokens
         self._runtime.traffic.output_tokens += usage.output_tokens
-
-
-async def _cut_when_client_leaves(receive: Receive, lifeline: Lifeline) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    lifeline.cut(ClientLeft())
 
 
 async def _break_off(problem: Problem, exchange: Exchange, stream: EventStream) -> None:

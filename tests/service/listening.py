@@ -37,7 +37,7 @@ class Reply:
 
 @dataclass
 class App:
-    """Answers with what it was asked; `/early` does not read its body, `/held` waits, `/endless` streams until the client leaves."""
+    """Answers with what it was asked; `/early` does not read its body, `/held` waits, `/begun` within its answer, `/endless` never ends."""
 
     seen: list[str] = field(default_factory=list)
     left: threading.Event = field(default_factory=threading.Event)
@@ -52,8 +52,15 @@ class App:
             await self._stream(receive, send)
         elif scope["path"] == "/held":
             await self._hold(receive, send)
+        elif scope["path"] == "/begun":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+            await self.release.wait()
+            await send({"type": "http.response.body", "body": b"begun"})
         else:
             body = await whole_body(receive)
+            if body is None:
+                self.left.set()
+                return
             fields = [name.decode() for name, _ in scope["headers"]]
             await answer(send, 200, json.dumps({"method": scope["method"], "body": body.decode(), "fields": fields}).encode())
 
@@ -77,13 +84,14 @@ class App:
         await answer(send, 200, b"held")
 
 
-async def whole_body(receive: Receive) -> bytes:
+async def whole_body(receive: Receive) -> bytes | None:
+    """Return the request's body, or None if its client leaves before the end."""
     body = b""
     while (message := await receive())["type"] == "http.request":
-        body += message["body"]
+        body += bytes(message["body"])
         if not message["more_body"]:
-            break
-    return body
+            return body
+    return None
 
 
 async def disconnected(receive: Receive) -> None:
@@ -181,9 +189,8 @@ def read_all(connection: socket.socket) -> bytes:
     return data
 
 
-def read_one(connection: socket.socket) -> Reply:
-    """Return one answer with a Content-Length."""
-    data = b""
+def read_one(connection: socket.socket, data: bytes = b"") -> Reply:
+    """Return one answer with a Content-Length, of which `data` has been read."""
     while b"\r\n\r\n" not in data:
         chunk = connection.recv(1)
         assert chunk, data

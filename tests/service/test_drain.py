@@ -9,7 +9,7 @@ from chatbot_service.drain import Drain
 from chatbot_service.errors import ShuttingDown
 from chatbot_service.lifeline import Lifeline
 
-LONG = 1_000.0
+LONG = 30.0
 
 
 async def hold(end: Drain) -> None:
@@ -77,7 +77,8 @@ async def test_what_does_not_end_for_being_cut_is_not_waited_for(monkeypatch: py
     monkeypatch.setattr(drain, "LAST_WORDS_SECONDS", 0.01)
     end = Drain(delay_seconds=0, timeout_seconds=0.01)
 
-    await end.finish(asyncio.Event().wait())
+    async with asyncio.timeout(20):
+        await end.finish(asyncio.Event().wait())
 
 
 async def test_a_cut_ends_the_delay_and_leaves_only_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:

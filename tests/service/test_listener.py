@@ -101,6 +101,20 @@ def test_a_closing_port_closes_idle_connections_and_finishes_the_others() -> Non
         asyncio.run_coroutine_threadsafe(server.listener.emptied(), server.loop).result(20)
 
 
+@pytest.mark.parametrize(("following", "answers"), [(b"", 1), (GET + HOST + b"\r\n", 2)], ids=["nothing", "a request"])
+def test_an_answer_that_had_begun_is_finished_and_its_connection_closed_a_moment_later(following: bytes, answers: int) -> None:
+    with serve() as server, server.connect() as connection:
+        connection.sendall(b"GET /begun HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert connection.recv(1) == b"H"
+
+        close(server)
+        server.call(server.app.release.set)
+        begun = read_one(connection, b"H")
+        connection.sendall(following)
+
+        assert [begun.status, *[reply.status for reply in parse(read_all(connection))]] == [200] * answers
+
+
 def test_a_request_on_its_way_when_the_port_closes_is_served() -> None:
     with serve() as server, server.connect() as silent, server.connect() as slow:
         slow.sendall(GET)

@@ -41,6 +41,12 @@ def test_every_variable_that_the_sdk_reads_is_removed() -> None:
     assert environ.keys() == {"PATH", "CLAUDE_MODEL"}
 
 
+def test_no_peer_is_a_trusted_proxy_unless_it_is_said(service: Service) -> None:
+    service.request("GET", "/health", headers={"x-forwarded-for": "6.6.6.6", "x-forwarded-proto": "https", "x-correlation-id": "peer-1"})
+
+    assert service.wait_for_log("HTTP request completed", correlation_id="peer-1")["client_ip"] == "127.0.0.1"
+
+
 def test_a_taken_port_ends_the_command_with_1_and_one_line(simulator: Simulator) -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
@@ -106,12 +112,12 @@ def test_idle_connections_are_closed_after_the_delay_and_not_before(simulator: S
         health = b"GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n"
         for connection in (idle, used):
             connection.sendall(health)
-            assert b"connection: close" not in read_head(connection)
+            assert b"connection: close" not in read_answer(connection)
         service.process.terminate()
         service.wait_for_log("stopping")
 
         used.sendall(health)
-        assert b"connection: close" in read_head(used)
+        assert b"connection: close" in read_answer(used)
         assert not select.select([idle], [], [], 0)[0]
         service.process.terminate()
         assert read_all(idle) == b""
@@ -238,14 +244,14 @@ def test_sigterm_at_any_moment_of_the_start_ends_it_with_0(moment: Callable[[int
     assert (process.returncode, errors) == (0, b"")
 
 
-def read_head(connection: socket.socket) -> bytes:
-    """Return an answer's head, in lower case."""
+def read_answer(connection: socket.socket) -> bytes:
+    """Return one answer that has a Content-Length, in lower case."""
     answer = b""
-    while b"\r\n\r\n" not in answer:
+    while not (length := re.search(rb"content-length: (\d+)", answer)) or len(answer.partition(b"\r\n\r\n")[2]) < int(length[1]):
         chunk = connection.recv(65536)
         assert chunk
-        answer += chunk
-    return answer.partition(b"\r\n\r\n")[0].lower() + b"\r\n"
+        answer += chunk.lower()
+    return answer
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -195,6 +195,7 @@ def _session_service(_session_simulator: Simulator) -> Iterator[Service]:
         ANTHROPIC_MAX_RETRIES="1",  # a failure of one test is one failure, and no other test's business
         BREAKER_FAILURE_THRESHOLD="1000000",
         ANTHROPIC_AUTH_TOKEN="invalid-token",
+        FORWARDED_ALLOW_IPS="*",
         HTTP_PROXY="http://127.0.0.1:9",
         ALL_PROXY="http://127.0.0.1:9",
     ) as service:

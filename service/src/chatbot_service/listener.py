@@ -50,7 +50,7 @@ class Listener(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # it trusts 127.0.0.1, whatever TRUSTED_PROXIES says
+                proxy_headers=False,  # it trusts what uvicorn was told, not TRUSTED_PROXIES
                 timeout_keep_alive=self.port.patience.next_request,
             )
         )

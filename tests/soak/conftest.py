@@ -23,6 +23,7 @@ from tests.service.conftest import Service, start_service
 
 SOAK = bool(os.environ.get("SOAK"))
 SEED = int(os.environ.get("SEED") or (0 if "CI" in os.environ else random.randrange(1 << 32)))
+KIB = 1 << 10
 MIB = 1 << 20
 Number = TypeVar("Number", int, float)
 

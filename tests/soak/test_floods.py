@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.conftest import Simulator
-from tests.soak.conftest import MIB, bounded_growth, size, start_unlimited
+from tests.soak.conftest import KIB, MIB, bounded_growth, size, start_unlimited
 from tests.soak.load import chat, get
 
 pytestmark = pytest.mark.soak
@@ -15,20 +15,32 @@ TIMES = size(quick=1, full=4)
 HEAD = b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
 
 
+ALLOWANCE_BYTES = 10 * MIB
+"""For the allocator, whatever is done."""
+
+
 @dataclass(frozen=True)
 class Flood:
-    """What each of so many connections sends, and what all of them may cost."""
+    """What each of so many connections sends, and what it may cost: `each_bytes` a connection, and `shared_bytes` for all of them."""
 
     connections: int
     data: bytes
-    cost_bytes: int
+    each_bytes: int
+    shared_bytes: int = 0
+
+    @property
+    def cost_bytes(self) -> int:
+        """Return what all of it may cost."""
+        return ALLOWANCE_BYTES + self.shared_bytes + self.connections * TIMES * self.each_bytes
 
 
 FLOODS = {
-    "heads without an end": Flood(500, HEAD + b"a: " + b"v" * 15_000, 64 * MIB),
-    "bodies without an end": Flood(400, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, 192 * MIB),
-    "bodies in tiny chunks": Flood(20, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b'1\r\n"\r\n' * 50_000, 64 * MIB),
-    "requests behind one that hangs": Flood(50, chat(stream=True) + get("/health") * 10_000, 64 * MIB),
+    "heads without an end": Flood(500, HEAD + b"a: " + b"v" * 15_000, each_bytes=40 * KIB),
+    "bodies without an end": Flood(
+        400, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, each_bytes=20 * KIB, shared_bytes=160 * MIB
+    ),
+    "bodies in tiny chunks": Flood(20, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b'1\r\n"\r\n' * 50_000, each_bytes=256 * KIB),
+    "requests behind one that hangs": Flood(50, chat(stream=True) + get("/health") * 10_000, each_bytes=128 * KIB),
 }
 
 

@@ -1,9 +1,11 @@
 """Raw sockets against the protocol: what it refuses, what it lets pass, and for whom it does not wait."""
 
 import contextlib
+import gc
 import logging
 import re
 import socket
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -361,6 +363,21 @@ def test_a_request_that_began_before_the_last_answer_is_not_idle() -> None:
         read_one(connection)
 
         assert server.only_connection().timeout_keep_alive_task is None
+
+
+@pytest.mark.parametrize("data", [GET + HOST + b"\r\n", GET + HOST + LAST, GET + b"\r\n"], ids=["kept", "closed", "refused"])
+def test_a_lost_connection_leaves_nothing_to_the_garbage_collector(data: bytes) -> None:
+    gc.disable()
+    try:
+        with serve() as server:
+            with server.connect() as connection:
+                connection.sendall(data)
+                connection.recv(1)
+                protocol = weakref.ref(server.only_connection())
+
+            wait_until(lambda: protocol() is None)
+    finally:
+        gc.enable()
 
 
 def test_refusals_are_counted_by_status() -> None:

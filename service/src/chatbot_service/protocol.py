@@ -53,6 +53,7 @@ class Protocol(HttpToolsProtocol):
         self._port = port
         self._patience = port.patience
         self._raw: asyncio.Transport
+        self._outlet: _Outlet
         self._running: RequestResponseCycle | None = None
         self._in_head = False
         self._deaf = False  # whatever comes in is thrown away
@@ -70,7 +71,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self._raw = transport
-        self.transport = _Outlet(transport, close=self._close, is_closing=self._is_closing)  # type: ignore[assignment]  # all that is used
+        self._outlet = _Outlet(transport, close=self._close, is_closing=self._is_closing)
+        self.transport = self._outlet  # type: ignore[assignment]  # it has all that is used
         self._expect_within(self._patience.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,6 +86,9 @@ class Protocol(HttpToolsProtocol):
             self._sending_timer.cancel()
         if self._reader_watch is not None:
             self._reader_watch.end()
+        # No cycle is left for the garbage collector.
+        self._reader_watch = self._refusal = None
+        self._outlet.close, self._outlet.is_closing = self._raw.close, self._raw.is_closing
         self._port.connection_left.set()
 
     def end_after_answer(self) -> None:

@@ -5,13 +5,13 @@ Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prom
 """
 
 from collections.abc import Sequence
-from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, generate_latest
 from prometheus_client.registry import Collector
 
 from chatbot_service.conversation import Usage
 from chatbot_service.exchange import Exchange
+from chatbot_service.histograms import Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "_OTHER"
@@ -50,11 +50,12 @@ _TOKENS = tuple(4**power for power in range(14))
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 _GEN_AI = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic"}
+_OPERATION = tuple(_GEN_AI.values())
 _GEN_AI_LABELS = [*_GEN_AI, "gen_ai_request_model"]
 
 
 class Metrics:
-    """What is counted as it happens. A label's child is looked up once and kept."""
+    """What is counted as it happens."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
@@ -73,7 +74,7 @@ class Metrics:
             "Time from a request's head until the first words of its streamed answer.",
             list(_GEN_AI),
             bounds=_FIRST_TOKEN_SECONDS,
-        ).labels(**_GEN_AI)
+        ).series(*_OPERATION)
         self._operations = self._histogram(
             "gen_ai_client_operation_duration_seconds",
             "Time of one attempt at the model's API.",
@@ -88,21 +89,18 @@ class Metrics:
         )
         self._loop_lag = self._histogram(
             "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
-        )
+        ).series()
         self._retries = self._counter("chatbot_upstream_retries", "Attempts at the model's API after the first of a request.", ["model"])
         self._shed = self._counter(
             "chatbot_requests_shed", "Requests refused for want of room: queue_full, queue_timeout, body_memory.", ["reason"]
         )
         self._limited = self._counter("chatbot_requests_rate_limited", "Requests refused by this pod's rate limits.", ["scope"])
-        self._request_child = cache(self._requests.labels)
-        self._operation_child = cache(self._operations.labels)
-        self._token_child = cache(self._token_usage.labels)
 
     def request_ended(self, exchange: Exchange, *, method: str, status: int) -> None:
         """Count one request that is over."""
         error_type = exchange.error_code or str(status) if exchange.failed else ""
-        child = self._request_child(method if method in METHODS else OTHER, exchange.route, status, error_type)
-        child.observe(exchange.elapsed_seconds)
+        series = self._requests.series(method if method in METHODS else OTHER, exchange.route, status, error_type)
+        series.observe(exchange.elapsed_seconds)
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)
 
@@ -110,7 +108,7 @@ class Metrics:
         """Count one attempt at the model's API that is over, with the type of its error if it failed."""
         if error_type is not None:
             error_type = self.last_error_type = error_type if error_type in ERROR_TYPES else OTHER
-        self._operation_child(*_GEN_AI.values(), model, error_type or "").observe(seconds)
+        self._operations.series(*_OPERATION, model, error_type or "").observe(seconds)
 
     def retried(self, model: str) -> None:
         """Count an attempt that is not the first."""
@@ -118,8 +116,8 @@ class Metrics:
 
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of one answer."""
-        self._token_child(*_GEN_AI.values(), model, "input").observe(usage.input_tokens)
-        self._token_child(*_GEN_AI.values(), model, "output").observe(usage.output_tokens)
+        self._token_usage.series(*_OPERATION, model, "input").observe(usage.input_tokens)
+        self._token_usage.series(*_OPERATION, model, "output").observe(usage.output_tokens)
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused for want of room: a slot, time in the queue, or memory for its body."""
@@ -142,7 +140,9 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _histogram(self, name: str, text: str, labels: Sequence[str], *, bounds: Sequence[float]) -> Histogram:
-        return Histogram(name, text, labels, buckets=bounds, registry=self.registry)
+        histogram = Histogram(name, text, labels, bounds=bounds)
+        self.add(histogram)
+        return histogram
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

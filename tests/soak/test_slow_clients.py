@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Simulator
 from tests.service.conftest import Service
-from tests.soak.conftest import SOAK, complaints, gauge, percentile, size, start_unlimited
+from tests.soak.conftest import SOAK, complaints, gauge, percentile, scheduling_lags, size, start_unlimited
 from tests.soak.load import Connection, chat, connected, get, in_parallel
 
 pytestmark = pytest.mark.soak
@@ -31,14 +31,15 @@ PATIENCE_SECONDS = 60.0
 async def test_other_clients_hardly_notice_slow_ones(simulator: Simulator) -> None:
     with start_unlimited(simulator.url) as service:
         await answer_times(service)
-        quiet, disturbed = [], []
+        quiet, disturbed, late = [], [], []
 
         for _ in range(ROUNDS):
             quiet.append(percentile(await answer_times(service), 99))
-            with slow_senders(service), stalled_readers(service, simulator):
+            with slow_senders(service), stalled_readers(service, simulator), scheduling_lags() as lags:
                 disturbed.append(percentile(await answer_times(service), 99))
+            late.append(percentile(lags, 99))  # what the slow clients themselves take of this machine is not the service's doing
 
-        assert statistics.median(disturbed) <= SLOWDOWN * statistics.median(quiet), (quiet, disturbed)
+        assert statistics.median(disturbed) <= SLOWDOWN * statistics.median(quiet) + statistics.median(late), (quiet, disturbed, late)
         assert complaints(service) == []
 
 

@@ -193,6 +193,7 @@ async def test_an_answer_before_the_end_of_the_request_stands(tmp_path: Path, *,
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "broken off"])
 async def test_what_is_over_is_freed_without_the_cycle_collector(*, whole: bool) -> None:
     async with talking(script(*[OK if whole else CHUNKED] * 20)) as (client, _):
+        gc.collect()
         gc.disable()
         try:
             for _ in range(20):

@@ -95,15 +95,15 @@ UNSOUND = {
     "Host with a path": (400, GET + b"host: a/b\r\n\r\n"),
     "Host with a user": (400, GET + b"host: u@a\r\n\r\n"),
     "Host with a bad port": (400, GET + b"host: a:b\r\n\r\n"),
-    "unknown coding": (501, POST + b"transfer-encoding: gzip\r\n\r\n"),
-    "coding before chunked": (501, POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-    "codings in two fields": (501, POST + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "identity": (501, POST + b"transfer-encoding: identity\r\n\r\n"),
-    "nearly chunked": (501, POST + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
-    "chunked in HTTP/1.0": (501, b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "HTTP/2": (505, b"GET / HTTP/2.0\r\n" + HOST + b"\r\n"),
-    "HTTP/0.9": (505, b"GET / HTTP/0.9\r\n\r\n"),
-    "CONNECT": (501, b"CONNECT a:443 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    "unknown coding": (400, POST + b"transfer-encoding: gzip\r\n\r\n"),
+    "coding before chunked": (400, POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    "codings in two fields": (400, POST + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+    "identity": (400, POST + b"transfer-encoding: identity\r\n\r\n"),
+    "nearly chunked": (400, POST + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n"),
+    "chunked in HTTP/1.0": (400, b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+    "HTTP/2": (400, b"GET / HTTP/2.0\r\n" + HOST + b"\r\n"),
+    "HTTP/0.9": (400, b"GET / HTTP/0.9\r\n\r\n"),
+    "CONNECT": (405, b"CONNECT a:443 HTTP/1.1\r\n" + HOST + b"\r\n"),
     "target without a slash": (400, b"GET x HTTP/1.1\r\n" + HOST + b"\r\n"),
     "absolute target without a path": (400, b"GET http://a HTTP/1.1\r\n" + HOST + b"\r\n"),
     "101 fields": (431, head(fields=101)),
@@ -179,11 +179,17 @@ def test_trailers_are_no_fields_of_the_request(server: Server) -> None:
 
 
 def test_requests_sent_at_once_are_answered_in_order(server: Server) -> None:
-    pieces = [POST + b"content-length: 2\r\n\r\n%02d" % number for number in range(20)]
+    pieces = [POST + b"content-length: 2\r\n\r\n%02d" % number for number in range(MAX_PIPELINED)]
 
     replies = server.ask(b"".join(pieces) + GET + HOST + LAST)
 
-    assert [reply.json["body"] for reply in replies] == [f"{number:02}" for number in range(20)] + [""]
+    assert [reply.json["body"] for reply in replies] == [f"{number:02}" for number in range(MAX_PIPELINED)] + [""]
+
+
+def test_garbage_behind_an_upgrade_is_refused_as_garbage(server: Server) -> None:
+    replies = server.ask(GET + HOST + b"connection: upgrade\r\nupgrade: h2c\r\n\r\n\x00\x00")
+
+    assert [reply.status for reply in replies] == [200, 400]
 
 
 def test_what_cannot_be_read_after_a_request_is_refused_after_its_answer(server: Server) -> None:
@@ -201,7 +207,7 @@ def test_a_broken_body_of_a_waiting_request_is_refused_after_the_answers_before_
 def test_too_many_requests_at_once_are_refused_after_the_answers_to_the_others(server: Server) -> None:
     replies = server.ask((GET + HOST + b"\r\n") * (MAX_PIPELINED + 50))
 
-    assert [reply.status for reply in replies] == [200] * (MAX_PIPELINED + 1) + [503]
+    assert [reply.status for reply in replies] == [200] * (MAX_PIPELINED + 1) + [429]
     assert replies[-1].headers["retry-after"] == "1"
 
 

@@ -1,7 +1,7 @@
 """What a request's head must be beyond what llhttp asks of it. Pure.
 
 llhttp refuses by itself bare CR and LF, NUL, folded and malformed fields, a second Content-Length, and one beside
-Transfer-Encoding; the tests hold it to that.
+Transfer-Encoding; the tests hold it to that. Whatever is wrong is the client's doing, and none of it a 5xx: those are counted as ours.
 """
 
 import re
@@ -24,11 +24,11 @@ def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]
             hosts += 1
             host = value
         elif name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
-            raise HttpProblem(501, "The only transfer coding taken is chunked, in HTTP/1.1.")
+            raise HttpProblem(400, "The only transfer coding taken is chunked, in HTTP/1.1.")
     if size > MAX_BYTES or len(fields) > MAX_FIELDS:
         raise too_large()
     if version not in ("1.1", "1.0"):
-        raise HttpProblem(505, "The version of HTTP is neither 1.1 nor 1.0.")
+        raise HttpProblem(400, "The version of HTTP is neither 1.1 nor 1.0.")
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise HttpProblem(400, "A request has exactly one Host.")
     if hosts and not _HOST.fullmatch(host):

@@ -23,7 +23,7 @@ from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
 from chatbot_service.telemetry import stack_trace
 
-MAX_PIPELINED = 100
+MAX_PIPELINED = 10
 READ_AHEAD = 8
 """Requests that may wait for the one being served while its connection is read, without which its client could leave unnoticed."""
 MAX_UNREAD_BYTES = 1024 * 1024
@@ -148,17 +148,24 @@ class Protocol(HttpToolsProtocol):
                 self.data_received(data[begin : begin + MAX_BYTES])
             return
         self._unparsed_bytes += len(data)
+        ignored = self._parse(data)
+        if ignored is not None:
+            self._parse_without_upgrade(data[ignored:])
+
+    def _parse(self, data: bytes) -> int | None:
+        """Parse `data`; return where a protocol begins to which the client asks to upgrade, if it does."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._parse_without_upgrade(data[upgrade.args[0] :])
+            return int(upgrade.args[0])
         except httptools.HttpParserError as error:
             self._refuse(_problem(error))
-        else:
-            if self._unparsed_bytes > MAX_BYTES:
-                self._refuse(too_large())
-            elif self._in_head and self._sending_timer is None:
-                self._expect_within(self._patience.head)
+            return None
+        if self._unparsed_bytes > MAX_BYTES:
+            self._refuse(too_large())
+        elif self._in_head and self._sending_timer is None:
+            self._expect_within(self._patience.head)
+        return None
 
     def _parse_without_upgrade(self, rest: bytes) -> None:
         """Go on in HTTP/1.1, as RFC 9110, section 7.8 allows; with its Upgrade llhttp would not see the request's body."""
@@ -180,13 +187,13 @@ class Protocol(HttpToolsProtocol):
         """Serve a request whose head is sound, in its turn."""
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
-                raise HttpProblem(501, "This is no proxy.")
+                raise HttpProblem(405, "This is no proxy.")
             return  # it comes again without
         check_head(self.parser.get_http_version(), self.url, self.headers)
         if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
             raise HttpProblem(400, "The request's target has no path.")
         if len(self.pipeline) == MAX_PIPELINED:
-            raise HttpProblem(503, "Too many requests wait for the one before them.")
+            raise HttpProblem(429, "Too many requests wait for the one before them.")
         super().on_headers_complete()
         self.headers = []  # for trailers, which are no part of the request
         self._in_head = False

@@ -1,31 +1,21 @@
 """One connection to the model's API and the round trips that follow each other on it.
 
 It bounds the time that the other side may take and the memory of an answer that is read more slowly than it comes; there is one timer
-a connection, whatever goes on. It knows of its pool only whom to tell that it is free again or gone.
+a connection, whatever goes on. It tells its wire when it is there, free again and gone, and knows nothing else of it.
 """
 
 import asyncio
-from typing import Protocol, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 from chatbot_service.http1 import AnswerParser
 
+if TYPE_CHECKING:
+    from chatbot_service.wire import Wire
+
 LINGER_SECONDS = 1.0
 MAX_HELD_BYTES = 64 * 1024
 PIECE_BYTES = 64 * 1024
-
-
-class Pool(Protocol):
-    """Whom a connection tells."""
-
-    def add(self, connection: "Connection") -> None:
-        """It is there."""
-
-    def keep(self, connection: "Connection") -> None:
-        """Take it back: its round trip is over, and it can be used again."""
-
-    def forget(self, connection: "Connection") -> None:
-        """It is gone."""
 
 
 class RoundTrip:
@@ -54,7 +44,7 @@ class RoundTrip:
 
     async def read(self, *, seconds: float) -> bytes:
         """Return what has come of the body since the last time, waiting `seconds` for it if need be; nothing at its end."""
-        while not self.answer.held_bytes and not self.answer.complete:
+        while not self.answer.body and not self.answer.complete:
             await self._wait(self._connection.loop.time() + seconds)
         return self._take()
 
@@ -62,7 +52,7 @@ class RoundTrip:
         """Return the whole body; raises UpstreamGarbage, and breaks off, when it is longer than `limit_bytes`."""
         pieces, length = list[bytes](), 0
         while not self.answer.complete:
-            if not self.answer.held_bytes:
+            if not self.answer.body:
                 await self._wait(deadline)
             pieces.append(self._take())
             length += len(pieces[-1])
@@ -113,11 +103,11 @@ class RoundTrip:
 class Connection(asyncio.Protocol):
     """One connection; `_trip` is None while nobody uses it."""
 
-    __slots__ = ("_due", "_paused", "_pool", "_rest", "_timer", "_transport", "_trip", "_unwritable", "loop")
+    __slots__ = ("_due", "_paused", "_rest", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
 
-    def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, wire: "Wire", loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._pool = pool
+        self._wire = wire
         self._trip: RoundTrip | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -165,14 +155,14 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._transport.abort()
-        self._pool.forget(self)
+        self._wire.forget(self)
         if trip is not None:
             trip.fail(problem)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        self._pool.add(self)
+        self._wire.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Take in a piece of the answer."""
@@ -187,7 +177,7 @@ class Connection(asyncio.Protocol):
             return
         if trip.answer.complete:
             self._settle(trip)
-        elif trip.answer.held_bytes > MAX_HELD_BYTES and not self._paused:
+        elif len(trip.answer.body) > MAX_HELD_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
         trip.wake()
@@ -219,7 +209,7 @@ class Connection(asyncio.Protocol):
             self.abort(UpstreamUnreachable("The connection serves no second request."))
             return
         self._trip = None
-        self._pool.keep(self)
+        self._wire.keep(self)
 
     def _watch(self, due: float) -> None:
         """Move the end. The timer itself is only touched when it would come too late."""

@@ -12,19 +12,18 @@ MAX_BARREN_BYTES = 64 * 1024
 
 
 class AnswerParser:
-    """The answer to one request; `status` is 0 until its head is there, `headers` has lower-case names."""
+    """The answer to one request: `status` is 0 until its head is there, `headers` has lower-case names, `body` what was not taken yet."""
 
-    __slots__ = ("_barren_bytes", "_chunks", "_framed", "_parser", "begun", "complete", "headers", "held_bytes", "reusable", "status")
+    __slots__ = ("_barren_bytes", "_framed", "_parser", "begun", "body", "complete", "headers", "reusable", "status")
 
     def __init__(self) -> None:
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self._chunks: list[bytes] = []
         self._barren_bytes = 0
         self._framed = False
         self.begun = False
+        self.body = bytearray()
         self.complete = False
         self.headers: dict[bytes, bytes] = {}
-        self.held_bytes = 0
         self.reusable = False
         self.status = 0
 
@@ -52,10 +51,9 @@ class AnswerParser:
         self.release()
 
     def take(self) -> bytes:
-        """Return the part of the body that has not been taken yet."""
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self.held_bytes = 0
+        """Return and forget what is held of the body."""
+        body = bytes(self.body)
+        self.body.clear()
         return body
 
     def release(self) -> None:
@@ -85,8 +83,7 @@ class AnswerParser:
     def on_body(self, chunk: bytes) -> None:
         """Keep a piece of the body."""
         self._barren_bytes = 0
-        self._chunks.append(chunk)
-        self.held_bytes += len(chunk)
+        self.body += chunk
 
     def on_message_complete(self) -> None:
         """Note the end, unless it is an interim answer's."""

@@ -139,7 +139,7 @@ class Wire:
         except TimeoutError as error:
             raise UpstreamTimeout("The model's API cannot be connected to in time.") from error
         except ssl.SSLError as error:
-            raise UpstreamUnreachable("The model's API shows no certificate to trust.", error_type="tls_error") from error
+            raise UpstreamUnreachable("The model's API speaks no TLS that can be trusted.", error_type="tls_error") from error
         except OSError as error:
             raise UpstreamUnreachable("The model's API cannot be reached.") from error
         if self._closed:

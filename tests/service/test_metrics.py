@@ -135,16 +135,15 @@ def test_metrics_can_be_turned_off(simulator: Simulator) -> None:
         assert service.request("GET", "/metrics", admin=True).status == 404
 
 
-def exchange_of(route: str, *, streamed: bool = False) -> Exchange:
-    return Exchange(
-        correlation_id="1", client_ip="127.0.0.1", route=route, streamed=streamed, first_token_seconds=0.1 if streamed else None
-    )
+def exchange_of(method: str, *, status: int, streamed: bool = False) -> Exchange:
+    first_token_seconds = 0.1 if streamed else None
+    return Exchange("1", "127.0.0.1", method=method, status=status, streamed=streamed, first_token_seconds=first_token_seconds)
 
 
 def everything(metrics: Metrics, models: list[str]) -> None:
     """Count everything there is, with every value of every label."""
     for method, route, status in itertools.product([*METHODS, "BREW"], ["", "/api/chat", "/health"], [200, 400, 404, 429, 499, 500, 503]):
-        metrics.request_ended(exchange_of(route, streamed=True), method=method, status=status)
+        metrics.request_ended(exchange_of(method, status=status, streamed=True), route=route)
     for model in models:
         for error_type in (None, *ERROR_TYPES, "a word of the API that nobody knows"):
             metrics.attempt_ended(model, seconds=1, error_type=error_type)
@@ -173,7 +172,7 @@ def test_what_clients_and_the_api_say_adds_no_label() -> None:
     before = len(metrics.render().splitlines())
 
     for number in range(100):
-        metrics.request_ended(exchange_of(""), method=f"METHOD{number}", status=404)
+        metrics.request_ended(exchange_of(f"METHOD{number}", status=404), route="")
         metrics.attempt_ended("model", seconds=1, error_type=f"error_{number}")
 
     assert len(metrics.render().splitlines()) == before

@@ -1,4 +1,7 @@
+import functools
+import operator
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -6,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
-from chatbot_service.middleware import SECURITY_HEADERS, CorrelationId, ErrorBoundary, correlation_id, final_status
+from chatbot_service.middleware import SECURITY_HEADERS, ErrorBoundary, Exchanges, correlation_id, new_id
 from tests.conftest import Simulator
 from tests.service.conftest import Service
 
@@ -29,6 +32,14 @@ def test_a_harmless_id_of_the_client_is_kept(headers: dict[str, str], expected: 
 @pytest.mark.parametrize("given", ["", "a b", "a" * 129, "a\nb", 'a"b', "é", "a/b"])
 def test_any_other_is_replaced_by_a_uuid(given: str) -> None:
     assert UUID4.fullmatch(correlation_id({b"x-correlation-id": given.encode()}))
+
+
+def test_no_two_ids_are_the_same_and_every_random_bit_of_them_is() -> None:
+    ids = [uuid.UUID(new_id()).int for _ in range(1_000)]
+
+    assert len(set(ids)) == len(ids)
+    fixed = ~(functools.reduce(operator.or_, ids) ^ functools.reduce(operator.and_, ids)) & (1 << 128) - 1
+    assert fixed.bit_count() == 6  # of a version and a variant
 
 
 def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
@@ -68,7 +79,7 @@ async def test_a_page_may_have_headers_of_its_own() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await CorrelationId(page)({"type": "http", "headers": [], "client": None}, never, send)
+    await Exchanges(page)({"type": "http", "method": "GET", "path": "/", "headers": [], "client": None}, never, send)
 
     headers = sent[0]["headers"]
     assert [field for field in headers if field[0] == own[0]] == [own]
@@ -122,7 +133,7 @@ async def test_a_client_that_left_gets_nothing_and_is_logged_as_499() -> None:
     sent, exchange = await through_boundary(ClientLeft())
 
     assert sent == []
-    assert (exchange.outcome, final_status(exchange)) == ("client_left", 499)
+    assert (exchange.outcome, exchange.final_status) == ("client_left", 499)
 
 
 def test_a_request_is_one_compact_line_with_the_keys_of_the_contract(service: Service) -> None:

@@ -40,6 +40,26 @@ def test_a_line_is_compact_json_with_its_keys_in_order() -> None:
     assert re.fullmatch(r'\{"level":"info","timestamp":"[-0-9T:]+Z","service":"my-bot","b":1,"a":"ü","message":"it happened"\}\n', line)
 
 
+@pytest.mark.parametrize("environ", [{}, {"LOG_FORMAT": "console"}, {"LOG_LEVEL": "warning"}], ids=str)
+def test_a_writer_of_lines_writes_what_the_logger_does(environ: dict[str, str]) -> None:
+    logged = run('structlog.get_logger().info("it happened", b=1, a="ü", c=object())', **environ)
+    written = run(
+        f"""
+        from chatbot_service.output import Output
+        from chatbot_service.telemetry import line_writer
+        write = line_writer("info", "it happened", settings=Settings.from_environment({environ!r}), output=Output.standard())
+        write({{"b": 1, "a": "ü", "c": object()}})
+        """,
+        **environ,
+    )
+
+    assert without_varying(written) == without_varying(logged)
+
+
+def without_varying(line: str) -> str:
+    return re.sub(r"[0-9]{4}-[-0-9T:]+Z|0x[0-9a-f]+", "", line)
+
+
 def test_lines_below_the_level_are_left_out() -> None:
     assert run('structlog.get_logger().info("it happened")', LOG_LEVEL="warning") == ""
 

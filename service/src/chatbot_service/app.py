@@ -4,35 +4,37 @@ from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_service.admission import Admission
+from chatbot_service.cors import Preflights
 from chatbot_service.errors import HttpProblem
-from chatbot_service.middleware import AccessLog, CorrelationId, Counts, ErrorBoundary
+from chatbot_service.middleware import ErrorBoundary, Exchanges
+from chatbot_service.records import AccessLog, Counts, Record
 from chatbot_service.routes.admin import Admin
 from chatbot_service.routes.chat import Chat
 from chatbot_service.routes.debug import Debug
 from chatbot_service.routes.health import Health
 from chatbot_service.runtime import Runtime
 
-CORS_MAX_AGE_SECONDS = 3_600
+CHAT = "/api/chat"
 
 
 def create_app(runtime: Runtime) -> ASGIApp:
     """Return what clients talk to."""
+    settings = runtime.settings
+    origins = settings.cors_allowed_origins
     routes = [
-        Route("/api/chat", Admission(Chat(runtime), runtime=runtime), methods=["POST"]),
+        Route(CHAT, Admission(Chat(runtime), runtime=runtime), methods=["POST"]),
         *_health_routes(runtime),
     ]
+    records: list[Record] = [AccessLog(runtime), Counts(runtime, routes=[route.path for route in routes], chat_route=CHAT)]
     return _application(
         routes=routes,
         middleware=[
-            Middleware(CorrelationId, trusted_proxies=runtime.settings.trusted_proxies),
-            Middleware(AccessLog),
-            Middleware(Counts, runtime=runtime, routes=[route.path for route in routes], chat_routes=["/api/chat"]),
-            *([_cors(runtime.settings.cors_allowed_origins)] if runtime.settings.cors_allowed_origins else []),
+            Middleware(Exchanges, records=records, trusted_proxies=settings.trusted_proxies, origins=origins),
+            *([Middleware(Preflights, origins=origins)] if origins else []),
             Middleware(ErrorBoundary),
         ],
     )
@@ -49,8 +51,7 @@ def create_admin_app(runtime: Runtime) -> ASGIApp:
             *(Debug().routes if runtime.settings.debug_endpoints else []),
         ],
         middleware=[
-            Middleware(CorrelationId),
-            Middleware(AccessLog, level="debug"),
+            Middleware(Exchanges, records=[AccessLog(runtime, level="debug")]),
             Middleware(ErrorBoundary),
         ],
     )
@@ -61,18 +62,6 @@ def _application(*, routes: list[Route], middleware: list[Middleware]) -> ASGIAp
     for layer in reversed(middleware):
         app = layer.cls(app, *layer.args, **layer.kwargs)
     return app
-
-
-def _cors(origins: Sequence[str]) -> Middleware:
-    """Let pages of `origins` ask; never with cookies, which nothing here looks at anyway."""
-    return Middleware(
-        CORSMiddleware,
-        allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Correlation-ID", "X-Request-ID"],
-        expose_headers=["X-Correlation-ID", "Retry-After"],
-        max_age=CORS_MAX_AGE_SECONDS,
-    )
 
 
 def _health_routes(runtime: Runtime) -> list[Route]:

@@ -9,6 +9,9 @@ from starlette.types import Scope
 
 from chatbot_service.errors import Problem
 
+CLIENT_CLOSED_REQUEST = 499
+"""nginx' status for a client that did not wait; logged, never sent."""
+
 _KEY = "chatbot.exchange"
 
 Outcome = Literal["done", "error", "client_left"]
@@ -21,12 +24,12 @@ class Exchange:
     correlation_id: str
     client_ip: str
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
+    method: str = ""
+    path: str = ""
     started: float = field(default_factory=time.perf_counter)
     status: int | None = None
     body_bytes: int = 0
     response_bytes: int = 0
-    route: str = ""
-    chat: bool = False
     streamed: bool = False
     outcome: Outcome | None = None
     first_token_seconds: float | None = None
@@ -38,15 +41,19 @@ class Exchange:
 
     @staticmethod
     def of(scope: Scope) -> "Exchange":
-        """Return the exchange of `scope`, which CorrelationId has attached."""
-        exchange = scope[_KEY]
-        assert isinstance(exchange, Exchange)  # noqa: S101  the key is ours
+        """Return the exchange of `scope`, which Exchanges has attached."""
+        exchange: Exchange = scope[_KEY]
         return exchange
 
     @property
     def elapsed_seconds(self) -> float:
         """Return the time since the request came in."""
         return time.perf_counter() - self.started
+
+    @property
+    def final_status(self) -> int:
+        """Return the status that was sent, or 499 when the client did not wait for one."""
+        return self.status if self.status is not None else CLIENT_CLOSED_REQUEST
 
     def failed_with(self, problem: Problem) -> None:
         """Note that the answer, which had begun, ends with `problem`."""

@@ -29,9 +29,7 @@ class Gauges(Collector):
         yield InfoMetricFamily("chatbot_build", "What is running.", {"version": runtime.settings.version})
         yield _gauge("chatbot_ready", "1 when the service may be sent traffic.", int(runtime.readiness.ready))
         yield _states("chatbot_credentials_state", "1 for what is known of the API key.", CredentialsState, runtime.readiness.credentials)
-        yield _gauge(
-            "http_server_active_requests", "Requests on the service's port whose answer is not whole.", runtime.metrics.active_requests
-        )
+        yield _gauge("http_server_active_requests", "Requests on the service's port whose answer is not whole.", len(runtime.requests))
         yield _gauge("chatbot_requests_in_flight", "Chat requests being served.", load.in_flight)
         yield _gauge("chatbot_requests_queued", "Chat requests that wait for their turn.", load.queued)
         yield _gauge("chatbot_open_connections", "Connections of clients to the service's port.", load.open_connections)

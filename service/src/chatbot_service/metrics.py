@@ -61,7 +61,6 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.active_requests = 0
         self.last_error_type: str | None = None
         self._requests = self._histogram(
             "http_server_request_duration_seconds",
@@ -96,10 +95,11 @@ class Metrics:
         )
         self._limited = self._counter("chatbot_requests_rate_limited", "Requests refused by this pod's rate limits.", ["scope"])
 
-    def request_ended(self, exchange: Exchange, *, method: str, status: int) -> None:
+    def request_ended(self, exchange: Exchange, *, route: str) -> None:
         """Count one request that is over."""
+        method, status = exchange.method, exchange.final_status
         error_type = exchange.error_code or str(status) if exchange.failed else ""
-        series = self._requests.series(method if method in METHODS else OTHER, exchange.route, status, error_type)
+        series = self._requests.series(method if method in METHODS else OTHER, route, status, error_type)
         series.observe(exchange.elapsed_seconds)
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)

@@ -42,6 +42,7 @@ class Runtime:
     tokens: Tokens | None
     started: float
     connections: Collection[object] = ()
+    requests: Collection[object] = ()
     refusals: Mapping[int, int] = field(default_factory=dict)
     loop_lag_seconds: float = 0.0
     upstream: "Upstream | None" = None

@@ -59,7 +59,8 @@ class Process:
         self._signals = 0
         self._service = Listener(create_app(runtime))
         self._admin = Listener(create_admin_app(runtime))
-        runtime.connections, runtime.refusals = self._service.port.connections, self._service.port.refusals
+        port = self._service.port
+        runtime.connections, runtime.requests, runtime.refusals = port.connections, port.tasks, port.refusals
 
     async def run(self, service_socket: socket.socket, admin_socket: socket.socket) -> None:
         """Serve both ports; returns when a signal has ended the service and its last request is done."""

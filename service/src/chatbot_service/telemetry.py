@@ -55,6 +55,17 @@ def configure_logging(settings: Settings) -> Output:
     return output
 
 
+def line_writer(level: str, message: str, *, settings: Settings, output: Output) -> Callable[[dict[str, Any]], None]:
+    """Return what writes a line of its fields: the same as the logger's, but for a third of the time. It is for every request's line."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    if number < logging.getLevelNamesMapping()[settings.log_level.upper()]:
+        return lambda _fields: None
+    if settings.log_format != "json":
+        return lambda fields: log.log(number, message, **fields)
+    service, write = settings.service_name, output.write
+    return lambda fields: write(_json({"level": level, "timestamp": timestamp(), "service": service, **fields, "message": message}))
+
+
 def stack_trace(error: BaseException) -> str:
     """Return the frames and types of `error` and of what caused it; the message only of our own errors."""
     return "\ncaused by:\n".join(_described(one) for one in _chain(error))
@@ -132,6 +143,10 @@ def _line(service: str) -> Processor:
 
 
 def _render_json(_logger: object, _level: str, line: MutableMapping[str, Any]) -> bytes:
+    return _json(line)
+
+
+def _json(line: MutableMapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(line, default=_type_name)
     except TypeError:  # text with half a surrogate pair, or a number of more than 64 bits

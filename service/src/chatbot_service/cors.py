@@ -1,0 +1,53 @@
+"""Which pages of other origins may ask from a browser and read the answers: the WHATWG's fetch standard, section "CORS protocol".
+
+Never with cookies, which nothing here looks at anyway.
+"""
+
+from collections.abc import Awaitable, Sequence
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chatbot_service.exchange import Exchange
+
+MAX_AGE_SECONDS = 3_600
+_EXPOSED = (b"access-control-expose-headers", b"X-Correlation-ID, Retry-After")
+_VARY = (b"vary", b"Origin")
+
+Field = tuple[bytes, bytes]
+
+
+class Origins:
+    """The origins of `allowed`, in which `*` is any."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        fields: dict[bytes, tuple[Field, ...]] = {
+            origin: ((b"access-control-allow-origin", origin), _EXPOSED, _VARY) for origin in map(str.encode, allowed)
+        }
+        self._of_none: tuple[Field, ...] = (_VARY,) if allowed else ()
+        self._of_others = fields.pop(b"*", self._of_none)
+        self._of_known = fields
+
+    def fields_for(self, origin: bytes | None) -> tuple[Field, ...]:
+        """Return the header fields of an answer to a page of `origin`."""
+        return self._of_none if origin is None else self._of_known.get(origin, self._of_others)
+
+
+class Preflights:
+    """Has Starlette answer what a browser asks before the request itself; nothing else passes through Starlette's layer."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        self._app = app
+        self._answer = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Correlation-ID", "X-Request-ID"],
+            max_age=MAX_AGE_SECONDS,
+        )
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request."""
+        headers = Exchange.of(scope).headers
+        preflight = scope["method"] == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
+        return (self._answer if preflight else self._app)(scope, receive, send)

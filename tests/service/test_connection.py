@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from chatbot_service.connection import MAX_HELD_BYTES, RoundTrip
+from chatbot_service.connection import MAX_HELD_BYTES
 from chatbot_service.errors import UpstreamFailed, UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
+from chatbot_service.http1 import AnswerParser
 from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, script, serving, until, write_certificate
 from tests.service.wires import HEAD, Client, client_of, talking
 
@@ -190,8 +191,8 @@ async def test_an_answer_before_the_end_of_the_request_stands(tmp_path: Path, *,
 
 
 def alive() -> int:
-    """Return how many round trips there are, over or not."""
-    return sum(type(item) is RoundTrip for item in gc.get_objects())
+    """Return how many answers there are, whole or not."""
+    return sum(type(item) is AnswerParser for item in gc.get_objects())
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "broken off"])

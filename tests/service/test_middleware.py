@@ -42,6 +42,29 @@ def test_no_two_ids_are_the_same_and_every_random_bit_of_them_is() -> None:
     assert fixed.bit_count() == 6  # of a version and a variant
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "allowed"),
+    [
+        ("/api/chat", 405, "POST"),
+        ("/api/chat/", 404, None),
+        ("/api/chat%0A", 404, None),
+        ("/API/chat", 404, None),
+        ("//api/chat", 404, None),
+    ],
+)
+def test_a_path_is_known_by_every_letter_and_its_methods_are_told(service: Service, path: str, status: int, allowed: str | None) -> None:
+    reply = service.request("GET", path)
+
+    assert (reply.status, reply.headers.get("allow")) == (status, allowed)
+
+
+def test_what_is_there_for_get_is_there_for_head(service: Service) -> None:
+    reply = service.request("HEAD", "/health")
+
+    assert (reply.status, reply.body) == (200, b"")
+    assert service.request("POST", "/health").headers["allow"] == "GET, HEAD"
+
+
 def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
     for method, path, status in (("GET", "/nothing", 404), ("GET", "/health/", 404), ("GET", "/api/chat", 405)):
         reply = service.request(method, path, headers={"x-request-id": "id-7"})

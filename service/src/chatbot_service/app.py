@@ -1,10 +1,9 @@
 """Both applications, every route and every middleware on one screen."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route, Router
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_service.admission import Admission
@@ -74,17 +73,19 @@ def _health_routes(runtime: Runtime) -> list[Route]:
 
 
 class Routes:
-    """Starlette's router alone: the two layers that an application has around it cost what all of ours do, and do nothing here."""
+    """Starlette's routes by their paths, which have no parameters. Its router would try one after the other."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        # A redirect to the path with or without its slash would name whatever host the client claims to have asked.
         self.routes = routes
-        self._router = Router(routes, redirect_slashes=False)
+        self._routes = {route.path: route for route in routes}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; raises HttpProblem for what the router found: no such path, no such method."""
-        scope["app"] = self  # within an application the router raises its errors, by itself it would answer in plain text
-        try:
-            await self._router(scope, receive, send)
-        except HTTPException as error:
-            raise HttpProblem(error.status_code, f"{scope['method']} {scope['path']}: {error.detail}.", headers=error.headers) from None
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request; raises HttpProblem when there is no such path, or no such method there."""
+        method, path = scope["method"], scope["path"]
+        route = self._routes.get(path)
+        if route is None:
+            raise HttpProblem(404, f"{method} {path}: Not Found.")
+        methods = route.methods or ()
+        if method not in methods:
+            raise HttpProblem(405, f"{method} {path}: Method Not Allowed.", headers={"Allow": ", ".join(sorted(methods))})
+        return route.app(scope, receive, send)

@@ -48,6 +48,11 @@ class Preflights:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
-        headers = Exchange.of(scope).headers
-        preflight = scope["method"] == "OPTIONS" and b"origin" in headers and b"access-control-request-method" in headers
-        return (self._answer if preflight else self._app)(scope, receive, send)
+        return (self._answer if _is_preflight(scope) else self._app)(scope, receive, send)
+
+
+def _is_preflight(scope: Scope) -> bool:
+    if scope["method"] != "OPTIONS":
+        return False
+    headers = Exchange.of(scope).headers
+    return b"origin" in headers and b"access-control-request-method" in headers

@@ -101,6 +101,15 @@ async def test_an_answer_longer_than_the_sdk_takes_in_one_piece_is_assembled(sim
     assert assembled.usage == whole.usage
 
 
+async def test_an_assembled_answer_has_a_bound() -> None:
+    text = TEXT | {"delta": {"type": "text_delta", "text": "a" * 1024 * 1024}}
+    endless = CHUNKED + told(START, *[text] * 20, LAST, STOP) + END
+    async with serving(script(endless)) as server, connected(server.url, CLAUDE_MAX_TOKENS="64000") as upstream:
+        with pytest.raises(UpstreamGarbage):
+            await complete(upstream)
+        assert upstream.open_connections == 0
+
+
 async def test_model_limit_effort_and_prompt_are_sent(simulator: Simulator) -> None:
     async with connected(simulator.url, CLAUDE_MAX_TOKENS="5", CLAUDE_EFFORT="low") as upstream:
         plain = await complete(upstream, model="claude-haiku-5-5")

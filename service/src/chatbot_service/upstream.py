@@ -4,6 +4,7 @@ Nothing of HTTP leaves this module: conversations go in, answers are our values,
 """
 
 import asyncio
+import io
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -153,18 +154,20 @@ class Reply:
             self._trip.close()
 
     async def assemble(self) -> Answer:
-        """Return the answer in one piece."""
-        started, texts = Started("", ""), list[str]()
+        """Return the answer in one piece; raises UpstreamGarbage when its text is longer than any answer."""
+        started, whole = Started("", ""), io.StringIO()
         with closing(self):
             while True:
                 for event in await self.read():
                     match event:
                         case Delta(text):
-                            texts.append(text)
+                            whole.write(text)
+                            if whole.tell() > MAX_ANSWER_BYTES:
+                                raise UpstreamGarbage("The answer of the model's API is too long.")
                         case Started():
                             started = event
                         case Finished(stop_reason, usage):
-                            return Answer(started.id, started.model, "".join(texts), stop_reason, usage)
+                            return Answer(started.id, started.model, whole.getvalue(), stop_reason, usage)
 
 
 async def _require_success(trip: RoundTrip, *, deadline: float) -> None:

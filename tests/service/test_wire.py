@@ -105,6 +105,25 @@ async def test_a_request_lost_on_a_kept_connection_is_sent_once_more_on_a_new_on
         assert (server.accepted, [request[-1:] for request in server.requests]) == (2, [b"1", b"2", b"2"])
 
 
+async def test_a_kept_connection_that_proved_dead_takes_the_others_with_it() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        await until(lambda: len(peer.server.requests) >= 3)
+        peer.send(OK)
+        await peer.request()
+        if peer.server.accepted > 3:
+            peer.send(OK)
+            await peer.left()
+
+    async with talking(handle) as (client, server):
+        await asyncio.gather(*[client.ask() for _ in range(3)])
+        assert client.wire.idle_connections == 3
+
+        assert await client.ask() == (200, b"ok")
+
+        assert (server.accepted, len(server.requests), client.wire.open_connections) == (4, 5, 1)
+
+
 async def test_a_request_is_not_sent_a_third_time() -> None:
     async def handle(peer: Peer) -> None:
         await peer.request()

@@ -7,7 +7,7 @@ raised as an UpstreamProblem.
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
@@ -71,7 +71,7 @@ class Wire:
         """Send a request and return when the head of its answer is there, by `deadline` in the event loop's time.
 
         A kept connection may just have been closed by the other side: a request that was lost on one before a byte of its answer
-        came is sent once more, on a new one.
+        came is sent once more, on a new one. The others that are kept are as old: they are closed, and lose no request.
         """
         if self._idle:
             trip = RoundTrip(self._idle.popitem()[0])
@@ -80,13 +80,13 @@ class Wire:
             except UpstreamUnreachable:
                 if trip.answer.begun:
                     raise
+                self._close_all(self._idle)
         return await RoundTrip(await self._connect(deadline)).begin(head, body, deadline=deadline)
 
     def close(self) -> None:
         """Close every connection, and make no new one; what is under way fails."""
         self._closed = True
-        for connection in tuple(self._open):
-            connection.abort(_closed())
+        self._close_all(self._open)
 
     def add(self, connection: Connection) -> None:
         """Count a new connection."""
@@ -101,6 +101,10 @@ class Wire:
         """Strike off a connection that is gone."""
         self._open.discard(connection)
         self._idle.pop(connection, None)
+
+    def _close_all(self, connections: Iterable[Connection]) -> None:
+        for connection in tuple(connections):  # each strikes itself off
+            connection.abort(_closed())
 
     async def _connect(self, deadline: float) -> Connection:
         """Try the origin's addresses one after the other, each for its share of the time, those last that failed last."""

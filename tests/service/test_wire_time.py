@@ -26,9 +26,14 @@ LOOP_FACTORIES = {"asyncio": ClockLoop}
 
 async def pass_time(seconds: float) -> None:
     """Let everybody begin to wait, set the clock forward, and let everything happen that is due then."""
+    await settle()
+    await pass_time_at_once(seconds)
+
+
+async def pass_time_at_once(seconds: float) -> None:
+    """Set the clock forward as if the event loop had stood still for so long."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, ClockLoop)
-    await settle()
     loop.passed_seconds += seconds
     await settle()
 
@@ -93,6 +98,21 @@ async def test_a_stream_goes_on_as_long_as_its_pieces_come_in_time() -> None:
         await pass_time(2)
         with pytest.raises(UpstreamTimeout):
             await reading
+
+
+async def test_a_piece_that_is_there_when_the_time_is_over_came_in_time() -> None:
+    async with talking(beginning) as (client, server):
+        trip = await client.send()
+        await trip.read(seconds=60)
+        reading = asyncio.create_task(trip.read(seconds=60))
+        await settle()
+
+        server.peers[0].send(chunk(b"b"))
+        await pass_time_at_once(61)
+
+        assert await reading == b"b"
+        server.peers[0].send(chunk(b"c"))
+        assert await trip.read(seconds=60) == b"c"
 
 
 async def test_a_slow_reader_is_not_the_servers_fault() -> None:

@@ -32,8 +32,8 @@ class RoundTrip:
 
     @property
     def awaited(self) -> bool:
-        """Whether somebody waits for the other side."""
-        return self._waiter is not None
+        """Whether somebody waits for the other side, which has not answered yet."""
+        return self._waiter is not None and not self._waiter.done()
 
     async def begin(self, head: bytes, body: bytes, *, deadline: float) -> Self:
         """Send the request and return when the answer's head is there."""

@@ -14,7 +14,6 @@ from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, nobody, 
 from tests.service.wires import HEAD, client_of, talking
 
 LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-LARGEST_READ_BYTES = 256 * 1024  # of either event loop
 
 
 async def test_requests_in_turn_share_one_connection() -> None:

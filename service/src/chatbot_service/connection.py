@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from chatbot_service.wire import Wire
 
 LINGER_SECONDS = 1.0
-MAX_HELD_BYTES = 64 * 1024
+MAX_HELD_BYTES = 32 * 1024
+READ_BYTES = 32 * 1024
 PIECE_BYTES = 64 * 1024
 
 
@@ -100,14 +101,19 @@ class RoundTrip:
             self._waiter = None
 
 
-class Connection(asyncio.Protocol):
-    """One connection; `_trip` is None while nobody uses it."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection; `_trip` is None while nobody uses it.
 
-    __slots__ = ("_due", "_paused", "_rest", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
+    It reads into a buffer that all connections of its wire share, since what was read is copied before anybody else reads: the event
+    loop's own buffer would let as much as 256 KiB come at once.
+    """
 
-    def __init__(self, wire: "Wire", loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_buffer", "_due", "_paused", "_rest", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
+
+    def __init__(self, wire: "Wire", loop: asyncio.AbstractEventLoop, *, buffer: memoryview) -> None:
         self.loop = loop
         self._wire = wire
+        self._buffer = buffer
         self._trip: RoundTrip | None = None
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -164,20 +170,24 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._wire.add(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Lend the room for the next read."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take in a piece of the answer."""
         trip = self._trip
         if trip is None:
             self.abort(UpstreamGarbage("The model's API answers before it is asked."))
             return
         try:
-            trip.answer.feed(data)
+            trip.answer.feed(self._buffer[:nbytes])
         except UpstreamGarbage as problem:
             self.abort(problem)
             return
         if trip.answer.complete:
             self._settle(trip)
-        elif len(trip.answer.body) > MAX_HELD_BYTES and not self._paused:
+        elif len(trip.answer.body) >= MAX_HELD_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
         trip.wake()

@@ -27,8 +27,8 @@ class AnswerParser:
         self.reusable = False
         self.status = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take in what was read; sets `reusable` when the answer is complete and nothing but the next one may follow."""
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take in a copy of what was read; sets `reusable` when the answer is complete and nothing but the next one may follow."""
         if self._parser is None:
             self.reusable = False
             return

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from chatbot_service.connection import Connection, RoundTrip
+from chatbot_service.connection import READ_BYTES, Connection, RoundTrip
 from chatbot_service.errors import UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 
 KEEP_SECONDS = 30.0
@@ -52,6 +52,7 @@ class Wire:
         self._resolve = resolve
         self._connect_seconds = connect_seconds
         self._keep_seconds = keep_seconds
+        self._buffer = memoryview(bytearray(READ_BYTES))
         self._open: set[Connection] = set()
         self._idle: dict[Connection, None] = {}
         self._failed: dict[str, float] = {}
@@ -138,7 +139,11 @@ class Wire:
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self, loop), address, self._origin.port, ssl=tls, server_hostname=self._origin.host if tls else None
+                    lambda: Connection(self, loop, buffer=self._buffer),
+                    address,
+                    self._origin.port,
+                    ssl=tls,
+                    server_hostname=self._origin.host if tls else None,
                 )
         except TimeoutError as error:
             raise UpstreamTimeout("The model's API cannot be connected to in time.") from error

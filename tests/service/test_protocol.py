@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from chatbot_service.protocol import MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES
 from chatbot_service.reader import LOOKS
@@ -229,6 +230,17 @@ def test_a_client_that_leaves_is_noticed_by_the_request_being_served_whatever_wa
 
         assert server.app.left.wait(20)
         assert server.app.seen == ["/held"]
+
+
+def test_a_client_that_leaves_is_noticed_however_large_a_body_came_at_once() -> None:
+    with serve() as server:
+        with server.connect() as connection:
+            connection.sendall(b"POST /begun HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % (2 * HIGH_WATER_LIMIT))
+            wait_until(lambda: server.app.seen == ["/begun"])
+            server.call(server.only_connection().data_received, b"x" * 2 * HIGH_WATER_LIMIT)
+
+        wait_until(lambda: server.listener.open_connections == 0)
+        server.call(server.app.release.set)
 
 
 def test_a_client_that_sends_far_ahead_is_not_read() -> None:

@@ -225,8 +225,10 @@ class Protocol(HttpToolsProtocol):
             self.cycle.more_body = False
             self._unread_bytes = 0
             self._expect_next_within(self.timeout_keep_alive)
-        else:
-            super().on_message_complete()
+            return
+        super().on_message_complete()
+        if self.cycle is self._running:
+            self.flow.resume_reading()  # its body is there, however large: what is left to hear is that the client leaves
 
     # What goes out
 

@@ -1,6 +1,9 @@
+import errno
 from pathlib import Path
 
-from chatbot_service.files import SystemPrompt, WatchedFile
+import pytest
+
+from chatbot_service.files import MAX_FILE_BYTES, SystemPrompt, WatchedFile
 from tests.service.mounts import MountedSecret
 
 
@@ -17,6 +20,72 @@ def test_a_file_changes_when_it_appears_is_rewritten_or_goes(tmp_path: Path) -> 
     path.unlink()
     assert file.changed()
     assert file.read() is None
+
+
+def test_a_file_replaced_by_its_like_has_not_changed(tmp_path: Path) -> None:
+    mounted = MountedSecret(tmp_path, key="first", other="1")
+    file = WatchedFile(str(mounted.path("key")))
+    assert file.changed()
+
+    mounted.swap(key="first", other="2")
+
+    assert not file.changed()
+
+
+def test_a_file_too_large_is_read_once_and_taken_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"x" * MAX_FILE_BYTES)
+    file = WatchedFile(str(path))
+    assert file.changed()
+    assert file.read() == b"x" * MAX_FILE_BYTES
+
+    path.write_bytes(b"x" * (MAX_FILE_BYTES + 1))
+
+    assert file.changed()
+    assert file.read() is None
+    assert not file.changed()
+
+
+def test_what_cannot_be_read_is_no_file_and_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.mkdir()
+    file = WatchedFile(str(path))
+    assert file.changed()
+    assert file.read() is None
+    assert not file.changed()
+
+    path.rmdir()
+    path.write_text("1")
+
+    assert file.changed()
+    assert file.read() == b"1"
+
+
+def test_a_file_that_could_not_be_opened_is_read_without_a_further_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    path = tmp_path / "key"
+    path.write_text("1")
+    file = WatchedFile(str(path))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(Path, "open", failing)
+        assert file.changed()
+        assert not file.changed()
+
+    assert file.changed()
+    assert file.read() == b"1"
+
+
+def test_what_was_handed_over_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("canary")
+    file = WatchedFile(str(path))
+
+    assert file.changed()
+    assert file.read() == b"canary"
+
+    assert "canary" not in repr(vars(file)).replace(str(path), "")
 
 
 def test_a_secret_swapped_by_its_symbolic_link_is_a_change(tmp_path: Path) -> None:

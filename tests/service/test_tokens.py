@@ -1,5 +1,6 @@
 """Tokens of a file: how they are written, shown, compared, changed, and never told."""
 
+import errno
 import hmac
 import json
 from pathlib import Path
@@ -163,9 +164,12 @@ def test_a_secret_is_followed_as_kubelet_swaps_it(tmp_path: Path) -> None:
 
 
 def test_a_file_that_could_not_be_read_is_tried_again_without_a_change(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
     path.write_text("one\n")
     with monkeypatch.context() as broken:
-        broken.setattr(WatchedFile, "read", lambda _: None)
+        broken.setattr(Path, "open", failing)
         tokens = tokens_in(path)
         assert tokens.state.value == "Missing"
 

@@ -118,7 +118,7 @@ class Credentials:
         self._clock = clock
         self._intervals = intervals
         self._key: str | None = None
-        self._key_refused = False
+        self._key_state = CredentialsState.UNVERIFIED
         self._candidate: str | None = None
         self._fault: CredentialsState | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -149,7 +149,7 @@ class Credentials:
         """A request with `key` was answered 401: if it is still in use, take its successor unless that is refused, or look at it again."""
         if key != self._key:
             return
-        self._key_refused = True
+        self._key_state = CredentialsState.REJECTED
         if self._candidate is not None and self._last == (self._candidate, Outcome.UNJUDGEABLE):
             self._swap(self._candidate)
         self._next_check = min(self._next_check, self._last_check + self._intervals.unjudgeable)
@@ -195,7 +195,7 @@ class Credentials:
             self._readiness.key_taken()
         elif key == self._key:
             self._candidate = None
-            self._readiness.credentials = CredentialsState.REJECTED if self._key_refused else CredentialsState.ACCEPTED
+            self._readiness.credentials = self._key_state
         else:
             self._candidate = key
             self._readiness.credentials = CredentialsState.UNVERIFIED
@@ -208,7 +208,7 @@ class Credentials:
     def _swap(self, key: str) -> None:
         if self._key is not None:
             log.info("api key swapped")
-        self._key, self._candidate, self._key_refused = key, None, False
+        self._key, self._candidate, self._key_state = key, None, CredentialsState.UNVERIFIED
         self.changed_at = timestamp()
         self._use(key, on_refused=partial(self.key_refused, key))
 
@@ -218,19 +218,24 @@ class Credentials:
         if key == self._candidate:
             self._candidate_judged(key, verdict)
         else:
-            self._key_refused = verdict.outcome is Outcome.KEY_REFUSED
-            self._readiness.judged(verdict)
+            self._key_judged(verdict)
         if self._fault is not None:
             self._readiness.credentials = self._fault
         self._warn_of_retirement(verdict)
+
+    def _key_judged(self, verdict: Verdict) -> None:
+        """Take in a check of the key in use; one that cannot judge changes nothing of what is known of it."""
+        self._readiness.judged(verdict)
+        if verdict.outcome is not Outcome.UNJUDGEABLE:
+            self._key_state = self._readiness.credentials
 
     def _candidate_judged(self, key: str, verdict: Verdict) -> None:
         match verdict.outcome:
             case Outcome.ACCEPTED:
                 self._swap(key)
-                self._readiness.judged(verdict)
+                self._key_judged(verdict)
             case Outcome.UNJUDGEABLE:
-                if self._key_refused:
+                if self._key_state is CredentialsState.REJECTED:
                     self._swap(key)
                 self._readiness.credentials = CredentialsState.UNVERIFIED
             case _:

@@ -1,8 +1,9 @@
 """Small files that change while we run, and the system prompt, which is one.
 
-kubelet swaps a mounted Secret or ConfigMap by renaming a symbolic link: a file has changed when another one stands in its place.
+kubelet swaps a mounted Secret or ConfigMap by renaming a symbolic link: a file is read again when another one stands in its place.
 """
 
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -13,31 +14,42 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class WatchedFile:
-    """A small file and whether it changed since it was last read."""
+    """A small file, and whether it holds something new. What it held is known by its hash alone, since it may be secret.
+
+    A file that is replaced by its like has not changed: kubelet replaces all files of a Secret when one of them does. One that cannot
+    be read, which may be for want of descriptors, is as good as none and tried again at the next call.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._seen: object = object()
+        self._seen: tuple[int, ...] | None = None
+        self._digest: object = object()
+        self._content: bytes | None = None
 
     def changed(self) -> bool:
-        """Whether the file is another one than at the last call; the first call says yes."""
-        before, self._seen = self._seen, self._signature()
-        return self._seen != before
+        """Whether the content is another one than at the last call; the first call says yes."""
+        try:
+            seen = self._signature()
+            if seen == self._seen:
+                return False
+            self._content, self._seen = self._load(), seen
+        except OSError:
+            self._content = self._seen = None
+        before, self._digest = self._digest, sha256(self._content).digest() if self._content is not None else None
+        return self._digest != before
 
     def read(self) -> bytes | None:
-        """Return the content, or None when there is no readable file of a sensible size."""
-        try:
-            with self._path.open("rb") as file:
-                content = file.read(MAX_FILE_BYTES + 1)
-        except OSError:
-            return None
+        """Hand over the content of the last change, or None when there was no readable file of a sensible size."""
+        content, self._content = self._content, None
+        return content
+
+    def _load(self) -> bytes | None:
+        with self._path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
         return content if len(content) <= MAX_FILE_BYTES else None
 
-    def _signature(self) -> object:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
+    def _signature(self) -> tuple[int, ...]:
+        status = self._path.stat()
         return status.st_dev, status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size
 
 

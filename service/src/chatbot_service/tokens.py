@@ -32,7 +32,6 @@ class Tokens:
 
     def __init__(self, file: WatchedFile) -> None:
         self._file = file
-        self._unread = True
         self._digests: list[bytes] | None = None
 
     @property
@@ -41,11 +40,9 @@ class Tokens:
         return TokensState.LOADED if self._digests else TokensState.MISSING
 
     def refresh(self) -> None:
-        """Read the file again if it changed or could not be read."""
-        if self._file.changed() or self._unread:
-            content = self._file.read()
-            self._unread = content is None
-            self._take([_digest(token) for token in parse_tokens(content or b"")])
+        """Take what is new in the file."""
+        if self._file.changed():
+            self._take([_digest(token) for token in parse_tokens(self._file.read() or b"")])
 
     def client_of(self, headers: Mapping[bytes, bytes]) -> str | None:
         """Return whose token is shown, as 16 hexadecimal digits of its hash, or None when none is known.

@@ -269,16 +269,73 @@ async def test_a_key_that_requests_find_refused_is_checked_at_once_but_not_again
     assert bench.readiness.ready
 
 
-async def test_a_refused_key_that_is_written_again_is_still_refused(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_a_refused_key_that_goes_and_comes_back_is_still_refused(bench: Bench, seconds: float) -> None:
     await bench.write("key")
     bench.verdicts["key"] = Outcome.KEY_REFUSED
     bench.refuse()
     await bench.step(after=5)
 
     bench.verdicts["key"] = Outcome.UNJUDGEABLE
+    await bench.step(after=seconds)
+    await bench.write("")
     await bench.write("key")
 
     assert bench.readiness.credentials is CredentialsState.REJECTED
+
+
+async def test_a_check_that_cannot_judge_does_not_clear_a_refused_key(bench: Bench) -> None:
+    await bench.write("old")
+    bench.verdicts |= {"old": Outcome.KEY_REFUSED, "new": Outcome.UNJUDGEABLE}
+    bench.refuse()
+    await bench.step(after=5)
+    bench.verdicts["old"] = Outcome.UNJUDGEABLE
+    await bench.step(after=60)
+
+    await bench.write("new")
+
+    assert bench.used == ["old", "new"]
+
+
+async def test_a_key_that_was_never_judged_is_not_called_accepted_when_it_comes_back(bench: Bench) -> None:
+    await bench.write("old")
+    bench.verdicts["new"] = Outcome.UNJUDGEABLE
+    await bench.write("new")
+    bench.refuse()
+
+    await bench.write("")
+    await bench.write("new")
+
+    assert bench.used == ["old", "new"]
+    assert bench.readiness.credentials is CredentialsState.UNVERIFIED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ACCEPTED, Outcome.KEY_REFUSED, Outcome.UNJUDGEABLE])
+@pytest.mark.parametrize("first", ["key", "other"])
+async def test_a_file_replaced_by_its_like_is_no_change(bench: Bench, first: str, outcome: Outcome) -> None:
+    bench.verdicts["key"] = outcome
+    await bench.write(first)
+    await bench.write("key")
+    known = (bench.readiness.ready, bench.readiness.credentials, list(bench.checked), list(bench.used))
+
+    with capture_logs() as lines:
+        await bench.write("key")
+
+    assert (bench.readiness.ready, bench.readiness.credentials, bench.checked, bench.used) == known
+    assert lines == []
+
+
+@pytest.mark.parametrize(("old", "ready"), [(Outcome.UNJUDGEABLE, True), (Outcome.KEY_REFUSED, False)])
+async def test_a_new_key_during_an_outage_takes_no_serving_pod_out(bench: Bench, old: Outcome, *, ready: bool) -> None:
+    bench.verdicts |= {"old": old, "new": Outcome.UNJUDGEABLE}
+    await bench.write("old")
+    bench.now += 10
+
+    await bench.write("new")
+
+    assert (bench.used, bench.readiness.ready) == (["old", "new"], ready)
+    bench.now += 10
+    assert bench.readiness.ready
 
 
 async def test_a_change_of_the_file_does_not_wait_for_a_check_that_hangs(bench: Bench) -> None:

@@ -96,7 +96,19 @@ def test_a_refusal_after_acceptance_leaves_it_ready(readiness: Readiness) -> Non
     readiness.judged(verdict(Outcome.KEY_REFUSED))
 
     assert readiness.ready
+    assert readiness.refused
     assert readiness.credentials is CredentialsState.REJECTED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "refused"),
+    [(None, False), (Outcome.ACCEPTED, False), (Outcome.UNJUDGEABLE, False), (Outcome.KEY_REFUSED, True), (Outcome.MODEL_REFUSED, True)],
+)
+def test_only_a_definite_judgement_refuses(readiness: Readiness, outcome: Outcome | None, *, refused: bool) -> None:
+    if outcome is not None:
+        readiness.judged(verdict(outcome))
+
+    assert readiness.refused is refused
 
 
 def test_what_cannot_be_judged_is_ready_as_unverified_after_ten_seconds(readiness: Readiness, clock: Clock) -> None:

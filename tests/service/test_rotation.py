@@ -231,9 +231,11 @@ async def test_a_key_that_is_revoked_while_in_use_is_told_within_seconds(simulat
         gate.refused.add("first")
         reply = service.chat()
         service.wait_until(lambda: service.report()["credentials"]["state"] == "Rejected", seconds=15)
-        ready = service.ready()
+        ready, health, state = service.ready(), service.request("GET", "/health").json, service.report()["state"]
 
-    assert (reply.status, reply.json["code"], ready) == (502, "upstream_rejected", True)
+    assert (reply.status, reply.json["code"]) == (502, "upstream_rejected")
+    assert (ready, health["status"], state) == (True, "degraded", "degraded")
+    assert health["readiness"]["checks"][0]["healthy"] is False
 
 
 async def test_a_key_file_that_goes_leaves_the_old_key_in_use(simulator: Simulator, tmp_path: Path) -> None:

@@ -80,10 +80,14 @@ class Readiness:
         self.check_latency_seconds = 0.0
 
     def key_taken(self) -> None:
-        """A key is there for the first time, or replaces one that was never accepted: judge anew."""
+        """A key is there for the first time, or replaces one that was never accepted: judge anew.
+
+        Whoever waits for a judgement waits on, and whoever serves without one serves on.
+        """
+        if not self.unverified:
+            self._waiting_since = self._clock()
         self.credentials = CredentialsState.UNVERIFIED
         self.verdict = None
-        self._waiting_since = self._clock()
 
     def judged(self, verdict: Verdict) -> None:
         """Take in a check of the key in use."""
@@ -103,6 +107,11 @@ class Readiness:
     def unverified(self) -> bool:
         """Whether key and model could not be judged so far."""
         return self.has_key and not self.accepted and (self.verdict is None or self.verdict.outcome is Outcome.UNJUDGEABLE)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the last judgement was that key or model are of no use, accepted before or not."""
+        return self.verdict is not None and self.verdict.outcome in (Outcome.KEY_REFUSED, Outcome.MODEL_REFUSED)
 
     @property
     def reason(self) -> str | None:

@@ -76,9 +76,10 @@ class Runtime:
 
     @property
     def degraded(self) -> bool:
-        """Whether the model's API fails, by the breaker of the model, or could not be asked whether it takes the key."""
-        breaker = self.calls.breakers[self.settings.claude_model] if self.calls is not None else None
-        return self.readiness.unverified or (breaker is not None and breaker.state is not BreakerState.CLOSED)
+        """Whether the model's API fails, by the breaker of the model, refuses key or model, or could not be asked about them."""
+        if self.readiness.unverified or self.readiness.refused:
+            return True
+        return self.calls is not None and self.calls.breakers[self.settings.claude_model].state is not BreakerState.CLOSED
 
     def require_calls(self) -> "Calls":
         """Return what asks the model's API; raises NotReady until there is a key for it."""

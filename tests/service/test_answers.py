@@ -114,6 +114,11 @@ def test_nothing_comes_after_the_end() -> None:
     assert StreamedAnswer().feed(told(START, TEXT, LAST, STOP, TEXT, OVERLOADED) + b"data: nonsense\n\n") == WHOLE
 
 
+def test_an_answer_without_a_beginning_is_garbage() -> None:
+    with pytest.raises(UpstreamGarbage):
+        StreamedAnswer().feed(told(LAST, STOP))
+
+
 def test_usage_is_cumulative_and_what_is_not_repeated_stands() -> None:
     later = [LAST | {"usage": {"output_tokens": tokens}} for tokens in (3, 9)]
 

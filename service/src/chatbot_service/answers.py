@@ -47,10 +47,11 @@ def read_model(content: bytes) -> tuple[str | None, str | None]:
 class StreamedAnswer:
     """Turns the bytes of a streamed answer into events; `problem` is what came after the last of them instead of another."""
 
-    __slots__ = ("_input_tokens", "_output_tokens", "_parser", "_stop_reason", "finished", "problem")
+    __slots__ = ("_begun", "_input_tokens", "_output_tokens", "_parser", "_stop_reason", "finished", "problem")
 
     def __init__(self) -> None:
         self._parser = EventParser()
+        self._begun = False
         self._input_tokens = 0
         self._output_tokens = 0
         self._stop_reason: str | None = None
@@ -87,11 +88,14 @@ class StreamedAnswer:
             case "message_start":
                 message = data["message"]
                 self._count(message["usage"])
+                self._begun = True
                 return Started(_text(message["id"]), _text(message["model"]))
             case "message_delta":
                 self._stop_reason = _text_or_none(data["delta"].get("stop_reason"))
                 self._count(data.get("usage") or {})
             case "message_stop":
+                if not self._begun:
+                    raise ValueError("an answer ends that has not begun")
                 self.finished = True
                 return Finished(self._stop_reason, Usage(self._input_tokens, self._output_tokens))
             case "error":

@@ -89,6 +89,20 @@ def test_a_request_in_flight_is_finished_before_the_end(simulator: Simulator) ->
     assert [line for line in service.log("service not ready") if line["reason"] == "draining"] == []
 
 
+def test_a_process_that_has_no_descriptors_left_still_finishes_what_it_has(simulator: Simulator) -> None:
+    simulator.behave(pace="100ms", events=20)
+    with start_service(simulator, DRAIN_TIMEOUT="60s") as service, service.open_chat(stream=True) as connection:
+        simulator.wait_until(lambda counts: counts["open"] == 1)
+        taken = {int(path.name) for path in Path(f"/proc/{service.process.pid}/fd").iterdir()}
+        limit = next(number for number in itertools.count() if number not in taken)
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+        with service.connect():
+            service.process.terminate()
+
+            assert b"event: done" in read_all(connection)
+        assert service.process.wait(timeout=15) == 0
+
+
 def test_the_drain_delay_ends_by_itself(simulator: Simulator) -> None:
     with start_service(simulator, DRAIN_DELAY="1s") as service:
         begin = time.monotonic()

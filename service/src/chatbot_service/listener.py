@@ -56,7 +56,7 @@ class Listener(uvicorn.Server):
         )
         self.server_state = self.port
         self.accepting = asyncio.Event()
-        self._sockets: list[socket.socket] = []
+        self._backlogs: list[socket.socket] = []
 
     @property
     def open_connections(self) -> int:
@@ -72,13 +72,11 @@ class Listener(uvicorn.Server):
     async def close(self) -> None:
         """Take in the connections that wait to be accepted, then no more; close those that are idle."""
         loop = asyncio.get_running_loop()
-        # Closing a listening socket resets what waits in its backlog: it must stay open, under another number, until that is empty.
-        waiting = [listening.dup() for listening in self._sockets]
         for server in self.servers:
             server.close()
-        for listening in waiting:
-            with listening:
-                for connection in _accept_waiting(listening):
+        for backlog in self._backlogs:
+            with backlog:
+                for connection in _accept_waiting(backlog):
                     await loop.connect_accepted_socket(self._connect, connection)
         await asyncio.sleep(0)  # lets the event loop read what has come in by now
         for known in self._connections():
@@ -98,8 +96,9 @@ class Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept, and say so."""
         loop = asyncio.get_running_loop()
-        self._sockets = sockets or []
-        self.servers = [await loop.create_server(self._connect, sock=listening, backlog=BACKLOG) for listening in self._sockets]
+        # Closing a listening socket resets what waits in its backlog: it must stay open, under another number, until that is empty.
+        self._backlogs = [listening.dup() for listening in sockets or []]
+        self.servers = [await loop.create_server(self._connect, sock=listening, backlog=BACKLOG) for listening in sockets or []]
         self.started = True
         self.accepting.set()
 
@@ -107,6 +106,8 @@ class Listener(uvicorn.Server):
         """End what is left."""
         for server in self.servers:
             server.close()
+        for backlog in self._backlogs:
+            backlog.close()
         for connection in self._connections():
             connection.abort()
         if self.port.tasks:
@@ -121,9 +122,10 @@ class Listener(uvicorn.Server):
         return [connection for connection in self.port.connections if isinstance(connection, Protocol)]
 
 
-def _accept_waiting(listening: socket.socket) -> Iterator[socket.socket]:
-    listening.setblocking(False)
-    with suppress(BlockingIOError):
+def _accept_waiting(backlog: socket.socket) -> Iterator[socket.socket]:
+    """Yield connections until there are none, or no descriptors for them: whoever has been let in must not pay for that."""
+    backlog.setblocking(False)
+    with suppress(OSError):
         while True:
             with suppress(ConnectionAbortedError):
-                yield listening.accept()[0]
+                yield backlog.accept()[0]

@@ -72,6 +72,11 @@ def test_another_failures_retry_after_is_bounded_by_the_deadline_alone(retry_aft
     assert wait(UpstreamFailed("x", retry_after_seconds=retry_after)) == waited
 
 
+@pytest.mark.parametrize("kind", [UpstreamOverloaded, UpstreamRateLimited])
+def test_a_time_that_is_over_is_no_reason_to_come_back_at_once(kind: type[UpstreamProblem]) -> None:
+    assert wait(kind("x", retry_after_seconds=0.0)) == 0.5
+
+
 def test_attempts_are_counted_in_all() -> None:
     assert [wait(UpstreamFailed("x"), attempt) is None for attempt in (1, 2, 3, 4)] == [False, False, True, True]
 
@@ -115,7 +120,7 @@ def test_a_wait_is_never_less_than_asked_and_never_longer_than_there_is_time(
         return
     assert attempt < 10
     assert 0 <= waited <= left - 1 + 1e-9
-    if retry_after is None:
+    if not retry_after:
         assert waited <= min(2 ** (attempt - 1), 10)
     else:
         assert retry_after <= waited <= retry_after * 1.1 + 1e-9

@@ -33,7 +33,7 @@ class RetryPolicy:
         asked = problem.retry_after_seconds
         if attempt >= self.max_attempts or latest < 0 or not is_retriable(problem):
             return None
-        if asked is None:
+        if not asked:  # none, 0, or a date that is over by our clock: no reason to come back at once
             return chance * min(self._bound(attempt), latest)
         return asked + chance * min(asked * RETRY_AFTER_JITTER, latest - asked) if asked <= latest else None
 

@@ -86,7 +86,8 @@ def test_callers_at_half_open_reach_the_api_once(simulator: Simulator) -> None:
             codes = list(pool.map(ask_until_one_has_probed, range(CALLERS)))
 
         assert attempts(simulator) == 1
-        assert [seen for seen in codes if seen != {"circuit_open"}] == [{"circuit_open", "upstream_timeout"}]
+        assert set.union(*codes) <= {"circuit_open", "upstream_timeout"}
+        assert ["upstream_timeout" in seen for seen in codes].count(True) == 1
 
 
 def seconds_of_answers(service: Service, *, status: int, count: int) -> list[float]:

@@ -104,6 +104,18 @@ def test_lines_are_taken_again_after_some_were_dropped(pipe: Pipe) -> None:
     assert pipe.read() == b"later\n"
 
 
+def test_long_lines_count_only_as_long_as_they_wait(pipe: Pipe) -> None:
+    line = b"x" * (5 * CHUNK_BYTES - 1)
+    for _ in range(6):
+        pipe.output.write(line)
+
+    for _ in range(100):
+        os.read(pipe.reader, len(line) + 1)
+        pipe.output.write(line)
+
+    assert pipe.output.dropped == 0
+
+
 def test_a_line_longer_than_the_pipe_arrives_whole(pipe: Pipe) -> None:
     line = b"x" * (PIPE_BYTES + 3 * CHUNK_BYTES)
 

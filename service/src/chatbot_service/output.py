@@ -42,7 +42,7 @@ class Output:
         if self._waiting and self._waiting_bytes + len(line) > self._max_waiting_bytes:
             self.dropped += 1
         else:
-            self._waiting_bytes += len(line)
+            self._waiting_bytes += len(line) + 1
             self._waiting.append(line + b"\n")
         self.flush()
 
@@ -78,12 +78,12 @@ class Output:
     def _write_some(self) -> None:
         line = self._waiting[0]
         written = os.write(self._descriptor, line[:CHUNK_BYTES])
+        self._waiting_bytes -= written
         self._torn = written < len(line)
         if self._torn:
             self._waiting[0] = line[written:]
         else:
             self._waiting.popleft()
-            self._waiting_bytes -= written - 1
 
     def _drop_all(self) -> None:
         """Forget what waits; a line that is half written then ends here, not in the next one."""

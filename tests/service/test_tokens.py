@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from chatbot_service import tokens as module
 from chatbot_service.files import WatchedFile
@@ -48,6 +49,13 @@ def path(tmp_path: Path) -> Path:
 )
 def test_a_token_is_a_line(content: bytes, expected: list[bytes]) -> None:
     assert parse_tokens(content) == expected
+
+
+def test_a_file_that_holds_anything_but_tokens_is_told_in_one_line() -> None:
+    with capture_logs() as log:
+        assert parse_tokens(b"token\n" + b"\xff\n" * 1_000) == [b"token"]
+
+    assert [(line["lines"], line["ignored"]) for line in log] == [(list(range(2, 12)), 1_000)]
 
 
 def test_there_are_at_most_a_thousand() -> None:
@@ -191,6 +199,6 @@ def test_each_change_is_logged_once_and_no_token_ever(path: Path, capfd: pytest.
 
     assert len([line for line in lines if "client tokens are missing" in line]) == 1
     assert len([line for line in lines if "client tokens read" in line]) == 1
-    assert len([line for line in lines if "client token ignored" in line]) == 1
+    assert len([line for line in lines if "client tokens ignored" in line]) == 1
     assert CANARY not in json.dumps(lines)
     assert CANARY not in repr(vars(tokens))

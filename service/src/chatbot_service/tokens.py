@@ -16,6 +16,8 @@ from chatbot_service.files import WatchedFile
 MAX_TOKENS = 1_000
 """Each costs 0.1 µs a request."""
 MAX_TOKEN_LENGTH = 1024
+LOGGED_LINES = 10
+"""A file that is no list of tokens at all may have half a million lines."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -65,8 +67,9 @@ class Tokens:
 
 
 def parse_tokens(content: bytes) -> list[bytes]:
-    """Return the tokens in `content`, one a line, without blank lines and comments; one that is malformed is logged by its line."""
+    """Return the tokens in `content`, one a line, without blank lines and comments; which of them are malformed is logged."""
     tokens: list[bytes] = []
+    malformed: list[int] = []
     for number, line in enumerate(content.splitlines(), start=1):
         token = line.strip()
         if not token or token.startswith(b"#"):
@@ -77,7 +80,13 @@ def parse_tokens(content: bytes) -> list[bytes]:
         if len(token) <= MAX_TOKEN_LENGTH and all(0x21 <= byte <= 0x7E for byte in token):
             tokens.append(token)
         else:
-            log.error("client token ignored, it is not 1 to 1024 printable ASCII characters", line=number)
+            malformed.append(number)
+    if malformed:
+        log.error(
+            "client tokens ignored that are not 1 to 1024 printable ASCII characters",
+            lines=malformed[:LOGGED_LINES],
+            ignored=len(malformed),
+        )
     return tokens
 
 

@@ -37,6 +37,8 @@ def _parts(value: object) -> object:
 
 def _base_url(value: str) -> str:
     parts = urlsplit(value)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("must be printable ASCII without spaces")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be http(s)://host[:port][/path]")
     if parts.username is not None or "?" in value or "#" in value or (parts.port or 1) < 1:

@@ -1,3 +1,4 @@
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,6 +75,13 @@ def test_a_key_that_is_missing_malformed_or_refused_is_unready_and_heals_by_itse
         service.wait_until(service.ready)
         assert service.report()["credentials"]["state"] == "Accepted"
         assert service.chat().status == 200
+
+
+def test_a_key_of_bytes_that_are_no_text_is_malformed_like_any_other(simulator: Simulator) -> None:
+    with start_service(simulator, wait_ready=False, ANTHROPIC_API_KEY=os.fsdecode(b"sk-\xff")) as service:
+        service.wait_for_log("api key is malformed")
+
+        assert_unready(service, "the API key is malformed", credentials="Rejected")
 
 
 def test_a_retired_model_is_unready(simulator: Simulator) -> None:

@@ -162,7 +162,7 @@ def _key_source(settings: Settings) -> KeySource:
     """Return where the key comes from; a file wins, and is never silently passed over."""
     key = settings.anthropic_api_key
     if settings.anthropic_api_key_file is None:
-        return FixedKey(key.get_secret_value().encode() if key is not None else None)
+        return FixedKey(os.fsencode(key.get_secret_value()) if key is not None else None)
     if key is not None:
         log.warning("ANTHROPIC_API_KEY is ignored: ANTHROPIC_API_KEY_FILE is set")
     return WatchedFile(settings.anthropic_api_key_file)

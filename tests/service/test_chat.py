@@ -247,22 +247,29 @@ class ScriptedUpstream:
 class Connection:
     """A client's connection at the ASGI level."""
 
-    def __init__(self, upstream: ScriptedUpstream, *, ping_seconds: float) -> None:
-        settings = Settings.from_environment({"ANTHROPIC_MAX_RETRIES": "1"})
+    def __init__(self, upstream: ScriptedUpstream, *, ping_seconds: float, began_seconds_ago: float = 0.0) -> None:
+        settings = Settings.from_environment({"ANTHROPIC_MAX_RETRIES": "1", "REQUEST_TIMEOUT": "300s"})
         runtime = Runtime.create(settings, SystemPrompt(None))
         runtime.readiness.key_taken()
         runtime.calls = Calls(cast("Any", upstream), settings, runtime.metrics)
         self.sent: list[Message] = []
+        self.runtime = runtime
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.sending = asyncio.Event()
         self._requests: asyncio.Queue[Message] = asyncio.Queue()
         self._requests.put_nowait({"type": "http.request", "body": b'{"message": "x", "stream": true}', "more_body": False})
         self._app = Chat(runtime, ping_seconds=ping_seconds)
+        self._began = time.perf_counter() - began_seconds_ago
 
     async def run(self) -> None:
         scope = {"type": "http"}
-        Exchange("id", "127.0.0.1", {b"content-type": b"application/json"}).attach(scope)
+        Exchange("id", "127.0.0.1", {b"content-type": b"application/json"}, started=self._began).attach(scope)
         await self._app(scope, self._requests.get, self.send)
 
     async def send(self, message: Message) -> None:
+        self.sending.set()
+        await self.reads.wait()
         self.sent.append(message)
 
     @property
@@ -305,6 +312,43 @@ async def test_a_failure_after_a_ping_can_only_be_an_event() -> None:
 
     last = connection.sent[-1]["body"].decode()
     assert json.loads(last.split("data: ")[1]) == {"code": "overloaded", "detail": "busy", "retry_after": 1}
+
+
+@pytest.mark.parametrize("sent", ["nothing", "a part"])
+async def test_a_stream_that_is_cut_while_its_client_does_not_read_still_ends_with_its_error(sent: str) -> None:
+    upstream = ScriptedUpstream()
+    connection = Connection(upstream, ping_seconds=60)
+    running = asyncio.create_task(connection.run())
+    if sent == "a part":
+        upstream.script.put_nowait([Started("m", "claude"), Delta("a")])
+        await connection.wait_for(lambda names: "delta" in names)
+    connection.reads.clear()
+    connection.sending.clear()
+    upstream.script.put_nowait([Started("m", "claude"), Finished("end_turn", Usage(1, 1))])
+    await connection.sending.wait()
+
+    connection.sending.clear()
+    connection.runtime.drain.cut()
+    await connection.sending.wait()
+    connection.reads.set()
+    await running
+
+    assert connection.names[-1] == "error"
+    assert [message["type"] for message in connection.sent].count("http.response.start") == 1
+    assert [message.get("more_body") for message in connection.sent[1:]].count(False) == 1
+
+
+async def test_missed_pings_are_not_made_up_for() -> None:
+    upstream = ScriptedUpstream()
+    connection = Connection(upstream, ping_seconds=60, began_seconds_ago=200)
+    running = asyncio.create_task(connection.run())
+
+    await connection.wait_for(lambda names: names == ["ping"])
+    await asyncio.wait([running], timeout=0.01)
+    upstream.script.put_nowait([Started("m", "claude"), Finished("end_turn", Usage(1, 1))])
+    await running
+
+    assert connection.names == ["ping", "start", "done"]
 
 
 async def test_an_unforeseen_error_in_a_stream_is_its_terminal_event() -> None:

@@ -31,6 +31,7 @@ class EventStream:
         self._due = began + ping_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
+        self._head_sent = False
         self._over = False
         self.begun = False
 
@@ -45,18 +46,24 @@ class EventStream:
             self._ping.cancel()
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send `data`, one or more whole events; waits while the client has too much of it unread, and does nothing after the last."""
+        """Send `data`, one or more whole events; waits while the client has too much of it unread, and does nothing after the last.
+
+        If it is cancelled meanwhile, `data` has not been sent: the server waits first, and writes then.
+        """
         async with self._lock:
             if self._over:
                 return
-            self._over = last
-            if not self.begun:
-                self.begun = True
+            self.begun = True
+            if not self._head_sent:
                 await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+                self._head_sent = True
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+            self._over = last
 
     def _send_ping(self) -> None:
         if not self._lock.locked():
             self._ping = self._loop.create_task(self.write(_PING))
         self._due += self._ping_seconds
+        while self._due <= self._loop.time():  # missed while the body took its time to come
+            self._due += self._ping_seconds
         self._timer = self._loop.call_at(self._due, self._send_ping)

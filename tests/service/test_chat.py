@@ -329,7 +329,8 @@ async def test_a_stream_that_is_cut_while_its_client_does_not_read_still_ends_wi
 
     connection.sending.clear()
     connection.runtime.drain.cut()
-    await connection.sending.wait()
+    async with asyncio.timeout(20):
+        await connection.sending.wait()
     connection.reads.set()
     await running
 

@@ -17,7 +17,7 @@ from tests.soak.relay import Link, Relay, relay_to
 
 pytestmark = pytest.mark.soak
 
-CLIENTS = size(quick=25, full=1_000)
+CLIENTS = size(quick=20, full=1_000)
 CANCEL_SECONDS = 0.1
 PATIENCE_SECONDS = 5.0
 LINGER_0_SECONDS = struct.pack("ii", 1, 0)

@@ -149,6 +149,24 @@ async def test_an_accepted_key_is_checked_again_hourly(bench: Bench) -> None:
     assert bench.checked == ["good", "good"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "credentials"), [(Outcome.KEY_REFUSED, CredentialsState.REJECTED), (Outcome.MODEL_REFUSED, CredentialsState.ACCEPTED)]
+)
+async def test_what_the_hourly_check_finds_refused_is_told_and_served_on(
+    bench: Bench, outcome: Outcome, credentials: CredentialsState
+) -> None:
+    await bench.write("good")
+    bench.verdicts["good"] = outcome
+
+    await bench.step(after=3600)
+    told = (bench.readiness.ready, bench.readiness.refused, bench.readiness.credentials)
+    bench.verdicts["good"] = Outcome.ACCEPTED
+    await bench.step(after=60)
+
+    assert told == (True, True, credentials)
+    assert (bench.readiness.refused, bench.readiness.credentials) == (False, CredentialsState.ACCEPTED)
+
+
 @pytest.mark.parametrize("remove", [Path.unlink, lambda path: path.write_text("")])
 async def test_a_file_that_goes_or_empties_keeps_the_old_key_and_says_missing(bench: Bench, remove: Callable[[Path], object]) -> None:
     await bench.write("good")

@@ -17,7 +17,7 @@ HANG_SECONDS = 5.0
 
 @dataclass
 class Outcome:
-    """What came of an attack: the statuses that were read, and what was wrong with the connection."""
+    """What came of an attack: the status of every answer that began, and what was wrong with the connection."""
 
     statuses: list[int] = field(default_factory=list)
     defect: str | None = None
@@ -55,8 +55,10 @@ class Attacker(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._end()
 
-    def on_message_complete(self) -> None:
+    def on_headers_complete(self) -> None:
         self.outcome.statuses.append(self._parser.get_status_code())
+
+    def on_message_complete(self) -> None:
         self._answered += self._parser.get_status_code() >= 200
 
     def _parse(self, data: bytes) -> None:

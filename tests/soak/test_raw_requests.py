@@ -23,12 +23,12 @@ async def test_no_bytes_make_the_service_fail_or_hang(attacked: Service, simulat
     outcomes = await attack(attacked.port)
 
     bad = {index: found for index, outcome in outcomes.items() if (found := defect(outcome))}
-    assert not bad, describe(bad)
+    assert not bad, summary(bad)
     statuses = collections.Counter(status for outcome in outcomes.values() for status in outcome.statuses)
     assert {200, 400, 404, 405, 413, 415, 422} <= statuses.keys(), f"SEED={SEED} reached too little: {statuses}"
 
 
-def describe(bad: dict[int, str]) -> str:
+def summary(bad: dict[int, str]) -> str:
     """Return each kind of defect with its number and its shortest attack."""
     sent = {index: b"|".join(draw_attack(SEED, index).pieces) for index in bad}
     lines = [f"SEED={SEED}: {len(bad)} of {ATTACKS} attacks"]

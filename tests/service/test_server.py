@@ -1,3 +1,5 @@
+import contextlib
+import fcntl
 import gc
 import itertools
 import json
@@ -8,8 +10,10 @@ import select
 import signal
 import socket
 import subprocess
+import sys
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ import pytest
 from chatbot_service.server import collect_garbage_from_now_on, scrub_environment
 from tests.conftest import Simulator
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
+from tests.soak.conftest import scheduling_lags
 
 pytestmark = pytest.mark.programs
 
@@ -196,6 +201,41 @@ def test_a_persons_interrupt_skips_the_delay_and_lets_requests_end(simulator: Si
         assert b"event: done" in begun + read_all(connection)
 
 
+@contextlib.contextmanager
+def start_unread() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run a service whose log nobody reads and which has more to log than its pipe takes; lend its process and its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "wb") as output:
+        fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writer, bytes(4096))
+        environment = clean_environment(PORT=str(port), ADMIN_PORT="0", ANTHROPIC_API_KEY="demo", ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+        with subprocess.Popen([COMMAND], env=environment, stdout=output) as process:
+            try:
+                wait_until(lambda: accepts(port))
+                with socket.create_connection(("127.0.0.1", port)) as first:
+                    first.sendall(b"GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n")
+                    read_answer(first)
+                yield process, port
+            finally:
+                process.kill()
+
+
+def test_a_second_signal_ends_it_within_two_seconds_whoever_does_not_read() -> None:
+    with start_unread() as (process, port), socket.create_connection(("127.0.0.1", port)) as unfinished, scheduling_lags() as lags:
+        unfinished.sendall(b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n")
+        process.terminate()
+        wait_until(lambda: not accepts(port))
+
+        process.terminate()
+        second = time.monotonic()
+
+        assert process.wait(timeout=15) == 0
+        assert time.monotonic() - second < 2.0 + max(lags)
+
+
 def test_what_is_no_request_is_logged_in_one_line(service: Service) -> None:
     with service.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n")
@@ -234,6 +274,19 @@ def handles_sigterm(pid: int) -> bool:
     return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def has_loaded(library: str) -> Callable[[int], bool]:
     return lambda pid: library in Path(f"/proc/{pid}/maps").read_text()
 
@@ -247,15 +300,39 @@ def test_sigterm_at_any_moment_of_the_start_ends_it_with_0(moment: Callable[[int
     variables = {"ANTHROPIC_API_KEY": "demo", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "DRAIN_DELAY": "60s"}  # nobody was sent here yet
     environment = clean_environment(PORT="0", ADMIN_PORT="0", **variables)
     with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + START_SECONDS
-        while not moment(process.pid):
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        wait_until(lambda: moment(process.pid))
 
-        process.terminate()
-        _, errors = process.communicate(timeout=15)
+        with scheduling_lags() as lags:
+            began = time.monotonic()
+            process.terminate()
+            _, errors = process.communicate(timeout=15)
 
     assert (process.returncode, errors) == (0, b"")
+    assert time.monotonic() - began < 1.0 + max(lags)
+
+
+def test_sigterm_is_not_lost_where_python_swallows_what_is_raised() -> None:
+    program = """
+        import os, signal, sys
+        from chatbot_service.__main__ import main
+
+        class Careless:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        class Finder:
+            def find_spec(self, name, *_):
+                if name == "chatbot_service.command":
+                    Careless()
+
+        sys.meta_path.insert(0, Finder())
+        main()
+    """
+    environment = clean_environment(PORT="0", ADMIN_PORT="0")
+
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, capture_output=True, timeout=15, check=False)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
 def read_answer(connection: socket.socket) -> bytes:

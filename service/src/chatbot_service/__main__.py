@@ -1,6 +1,7 @@
 """The command `chatbot-service`, from its first moment on ready to be ended."""
 
 import gc
+import os
 import signal
 import sys
 from types import FrameType
@@ -31,7 +32,8 @@ def _hasten_the_end() -> None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
+    """Nothing has begun that would have to end. An exception would be lost where Python swallows them, as in a `__del__`."""
+    os._exit(0)
 
 
 if __name__ == "__main__":

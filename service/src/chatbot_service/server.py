@@ -30,6 +30,8 @@ from chatbot_service.settings import Settings
 from chatbot_service.telemetry import log_loop_error
 
 ADMIN_END_SECONDS = 0.3
+HURRIED_END_SECONDS = 1.75
+"""From the second signal to the end, whatever still hangs."""
 WATCH_SECONDS = 0.25
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
@@ -115,6 +117,9 @@ class Process:
             drain.skip_delay()
         if self._signals == 2:
             drain.cut()
+            hurry = threading.Timer(HURRIED_END_SECONDS, os._exit, [0])
+            hurry.daemon = True
+            hurry.start()
         elif self._signals > 2:
             os._exit(0)
 

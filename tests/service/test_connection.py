@@ -244,6 +244,32 @@ async def test_a_task_that_is_cancelled_leaves_no_connection(phase: str, tmp_pat
                 await until(lambda: all(peer.reader.at_eof() or peer.reader.exception() for peer in server.peers))
 
 
+async def test_a_task_that_is_cancelled_at_any_moment_of_connecting_leaves_no_connection() -> None:
+    async with talking(Peer.left) as (client, server):
+        for turns in range(30):
+            task = asyncio.create_task(client.send())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        assert client.wire.open_connections == 0
+        await until(lambda: all(peer.reader.at_eof() for peer in server.peers))
+
+
+async def test_an_end_that_is_due_at_once_can_be_moved() -> None:
+    async with talking(script(CHUNKED)) as (client, _):
+        trip = await client.send()
+        reading = asyncio.create_task(trip.read(seconds=0))
+        await asyncio.sleep(0)
+
+        trip.linger()
+
+        with pytest.raises(UpstreamProblem):
+            await reading
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 async def test_breaking_off_is_seen_by_the_server(tmp_path: Path, *, tls: bool) -> None:
     async def handle(peer: Peer) -> None:

@@ -1,7 +1,7 @@
 """One connection to the model's API and the round trips that follow each other on it.
 
 It bounds the time that the other side may take and the memory of an answer that is read more slowly than it comes; there is one timer
-a connection, whatever goes on. It tells its wire when it is there, free again and gone, and knows nothing else of it.
+a connection, whatever goes on. It tells its wire when it is free again and gone, and knows nothing else of it.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class Connection(asyncio.BufferedProtocol):
     loop's own buffer would let as much as 256 KiB come at once.
     """
 
-    __slots__ = ("_buffer", "_due", "_paused", "_rest", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
+    __slots__ = ("_buffer", "_due", "_paused", "_rest", "_rings", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
 
     def __init__(self, wire: "Wire", loop: asyncio.AbstractEventLoop, *, buffer: memoryview) -> None:
         self.loop = loop
@@ -116,7 +116,8 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._trip: RoundTrip | None = None
         self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0
+        self._timer: asyncio.Handle | None = None
         self._paused = False
         self._unwritable = False
         self._rest = memoryview(b"")
@@ -168,7 +169,6 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
-        self._wire.add(self)
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         """Lend the room for the next read."""
@@ -224,10 +224,14 @@ class Connection(asyncio.BufferedProtocol):
     def _watch(self, due: float) -> None:
         """Move the end. The timer itself is only touched when it would come too late."""
         self._due = due
-        if self._timer is None or self._timer.when() > due:
+        if self._timer is None or self._rings > due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self.loop.call_at(due, self._expire)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        self._rings = self._due  # uvloop's handle of what is due at once does not know when
+        self._timer = self.loop.call_at(self._due, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
@@ -235,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
         if trip is not None and not trip.awaited and not trip.lingers:
             return  # the reader, not the other side, takes its time
         if self.loop.time() < self._due:
-            self._timer = self.loop.call_at(self._due, self._expire)
+            self._set_timer()
         else:
             self.abort(UpstreamTimeout("The model's API did not answer in time."))
 

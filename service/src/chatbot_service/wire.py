@@ -89,10 +89,6 @@ class Wire:
         self._closed = True
         self._close_all(self._open)
 
-    def add(self, connection: Connection) -> None:
-        """Count a new connection."""
-        self._open.add(connection)
-
     def keep(self, connection: Connection) -> None:
         """Take back a connection: the last to come is the next to go, so that the others can be closed when they are not needed."""
         self._idle[connection] = None
@@ -154,6 +150,7 @@ class Wire:
         if self._closed:
             connection.abort(_closed())
             raise _closed()
+        self._open.add(connection)
         return connection
 
 

@@ -128,6 +128,18 @@ def test_a_request_on_its_way_when_the_port_closes_is_served() -> None:
         assert [reply.status for connection in (silent, slow) for reply in parse(read_all(connection))] == [200, 200]
 
 
+def test_a_request_that_begins_after_the_port_closed_has_its_time() -> None:
+    with serve() as server, server.connect() as silent, server.connect() as late:
+        wait_until(lambda: server.listener.open_connections == 2)
+
+        close(server)
+        late.sendall(GET)
+        assert read_all(silent) == b""
+        late.sendall(HOST + LAST)
+
+        assert [reply.status for reply in parse(read_all(late))] == [200]
+
+
 def test_a_request_that_has_come_but_has_not_been_read_is_served() -> None:
     with serve() as server, server.connect() as kept:
         kept.sendall(GET + HOST + b"\r\n")

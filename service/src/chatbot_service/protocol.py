@@ -101,7 +101,7 @@ class Protocol(HttpToolsProtocol):
         """Close the connection if it is between two requests, else once it has been for `grace_seconds`."""
         self.timeout_keep_alive = grace_seconds
         if self._running is None and not self._in_head:
-            self._expect_within(grace_seconds)
+            self._expect_next_within(grace_seconds)
         elif not self._busy and not self._in_head:
             self._close()
 

@@ -10,18 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import httptools
-import orjson
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from chatbot_service.errors import UNFORESEEN, HttpProblem
+from chatbot_service.errors import HttpProblem
 from chatbot_service.head import MAX_BYTES, check_head, too_large
 from chatbot_service.lifeline import client_has_left
-from chatbot_service.middleware import SECURITY_HEADERS
 from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
-from chatbot_service.telemetry import stack_trace
+from chatbot_service.refusals import build_answer, derive_problem
 
 MAX_PIPELINED = 10
 READ_AHEAD = 8
@@ -159,7 +157,7 @@ class Protocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             return int(upgrade.args[0])
         except httptools.HttpParserError as error:
-            self._refuse(_problem(error))
+            self._refuse(derive_problem(error))
             return None
         if self._unparsed_bytes > MAX_BYTES:
             self._refuse(too_large())
@@ -270,17 +268,7 @@ class Protocol(HttpToolsProtocol):
 
     def _answer(self, problem: HttpProblem) -> None:
         correlation_id = str(uuid.uuid4())
-        body = orjson.dumps(problem.body(correlation_id))
-        fields = [
-            *self._port.default_headers,
-            *SECURITY_HEADERS,
-            (b"content-type", b"application/problem+json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-correlation-id", correlation_id.encode()),
-            (b"connection", b"close"),
-            *([(b"retry-after", b"%d" % problem.retry_after)] if problem.retry_after is not None else []),
-        ]
-        self._raw.write(b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body))
+        self._raw.write(build_answer(problem, correlation_id, default_headers=self._port.default_headers))
         self._port.refusals[problem.status] += 1
         log.warning(
             "request refused", correlation_id=correlation_id, http_status=problem.status, client_ip=self._client_ip, reason=problem.detail
@@ -340,16 +328,3 @@ def _lose(cycle: RequestResponseCycle) -> None:
     cycle.disconnected = True
     cycle.message_event.set()
     client_has_left(cycle.scope)
-
-
-def _problem(error: httptools.HttpParserError) -> HttpProblem:
-    """Return the refusal for what the parser raised: one of our own, or a 400 in llhttp's words, which quote nothing."""
-    cause = error.__context__
-    if isinstance(cause, HttpProblem):
-        return cause
-    if isinstance(cause, httptools.HttpParserInvalidURLError):
-        return HttpProblem(400, "The request's target cannot be read.")
-    if cause is not None:
-        log.error("request failed", stack_trace=stack_trace(cause))
-        return HttpProblem(500, UNFORESEEN)
-    return HttpProblem(400, f"This is no HTTP/1.1: {error}.")

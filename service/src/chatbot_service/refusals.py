@@ -1,0 +1,42 @@
+"""What is answered to something that is no request, or one that cannot be taken: before the application, in bytes."""
+
+from collections.abc import Iterable
+
+import httptools
+import orjson
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from chatbot_service.errors import UNFORESEEN, HttpProblem
+from chatbot_service.middleware import SECURITY_HEADERS
+from chatbot_service.telemetry import stack_trace
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+
+def derive_problem(error: httptools.HttpParserError) -> HttpProblem:
+    """Return the refusal for what the parser raised: one of our own, or a 400 in llhttp's words, which quote nothing."""
+    cause = error.__context__
+    if isinstance(cause, HttpProblem):
+        return cause
+    if isinstance(cause, httptools.HttpParserInvalidURLError):
+        return HttpProblem(400, "The request's target cannot be read.")
+    if cause is not None:
+        log.error("request failed", stack_trace=stack_trace(cause))
+        return HttpProblem(500, UNFORESEEN)
+    return HttpProblem(400, f"This is no HTTP/1.1: {error}.")
+
+
+def build_answer(problem: HttpProblem, correlation_id: str, *, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the whole answer, the last of its connection."""
+    body = orjson.dumps(problem.body(correlation_id))
+    fields = [
+        *default_headers,
+        *SECURITY_HEADERS,
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-correlation-id", correlation_id.encode()),
+        (b"connection", b"close"),
+        *([(b"retry-after", b"%d" % problem.retry_after)] if problem.retry_after is not None else []),
+    ]
+    return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body)

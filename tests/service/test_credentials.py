@@ -259,6 +259,20 @@ async def test_a_refused_successor_is_not_taken_whatever_happens_to_the_old_key(
     assert bench.used == ["old"]
 
 
+@pytest.mark.parametrize("then", ["", "ma formed", "old"])
+async def test_a_successor_that_was_withdrawn_is_not_taken(bench: Bench, then: str) -> None:
+    await bench.write("old")
+    bench.verdicts["new"] = Outcome.UNJUDGEABLE
+    await bench.write("new")
+
+    await bench.write(then)
+    bench.refuse()
+    await bench.step(after=5)
+
+    assert bench.used == ["old"]
+    assert bench.checked[-1] == "old"
+
+
 async def test_a_request_that_was_still_sent_with_the_old_key_says_nothing_of_the_new(bench: Bench) -> None:
     await bench.write("old")
     refuse_old = bench.refuse
@@ -377,6 +391,41 @@ async def test_a_change_of_the_file_does_not_wait_for_a_check_that_hangs(bench: 
 
     assert bench.checked == ["old", "slow", "fast"]
     assert bench.used == ["old", "fast"]
+
+
+async def test_what_a_check_comes_to_is_news_once(bench: Bench) -> None:
+    bench.verdicts["key"] = Outcome.UNJUDGEABLE
+
+    with capture_logs() as lines:
+        await bench.write("key")
+        await bench.step(after=5)
+        bench.verdicts["key"] = Outcome.ACCEPTED
+        await bench.step(after=5)
+
+    checks = [(line["outcome"], line["log_level"]) for line in lines if line["event"] == "api key checked"]
+    assert checks == [(Outcome.UNJUDGEABLE, "warning"), (Outcome.UNJUDGEABLE, "debug"), (Outcome.ACCEPTED, "info")]
+
+
+async def test_the_end_takes_a_check_with_it(bench: Bench) -> None:
+    checking, ended = asyncio.Event(), asyncio.Event()
+
+    async def hanging(_: str) -> Verdict:
+        checking.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    bench.credentials._check = hanging
+    bench.path.write_text("key")
+    running = asyncio.create_task(bench.credentials.run())
+    await checking.wait()
+
+    running.cancel()
+    await asyncio.wait_for(ended.wait(), timeout=10)
+
+    assert bench.credentials._checking is None
 
 
 async def test_a_deprecated_model_is_told_once_a_day(bench: Bench) -> None:

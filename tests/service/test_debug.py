@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import re
+import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -107,6 +109,7 @@ async def test_a_process_that_rests_has_no_samples() -> None:
 
     assert samples.total() <= 2
     assert debug.collapsed(samples).count("\n") <= 2
+    assert signal.getsignal(signal.SIGPROF) is signal.SIG_IGN  # a late one would end the process
 
 
 async def test_a_heap_trace_shows_what_was_kept_and_where_it_was_made() -> None:
@@ -121,6 +124,7 @@ async def test_a_heap_trace_shows_what_was_kept_and_where_it_was_made() -> None:
     await task
 
     first = shown.split("\n\n")[1]
+    assert not tracemalloc.is_tracing()
     assert first.startswith("1200")
     assert "test_debug.py" in first
     assert "canary" not in shown

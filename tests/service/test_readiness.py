@@ -136,6 +136,18 @@ def test_an_unverified_key_that_turns_out_refused_makes_it_unready(readiness: Re
     assert not readiness.ready
 
 
+def test_a_key_after_a_refused_one_is_judged_anew(readiness: Readiness, clock: Clock) -> None:
+    readiness.judged(verdict(Outcome.KEY_REFUSED))
+    clock.now = 60.0
+
+    readiness.key_taken()
+    before = (readiness.reason, readiness.refused)
+    clock.now = 70.0
+
+    assert before == ("key and model are being checked", False)
+    assert readiness.ready
+
+
 def test_an_outage_after_acceptance_changes_nothing(readiness: Readiness) -> None:
     readiness.judged(verdict(Outcome.ACCEPTED, lifecycle="active"))
     readiness.judged(verdict(Outcome.UNJUDGEABLE))

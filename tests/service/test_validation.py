@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatbot_service.conversation import Conversation, Turn
 from chatbot_service.errors import Problem, Undecodable, Unprocessable, UnsupportedMediaType
-from chatbot_service.validation import MAX_COMPLAINTS, ChatRequest, check_media_type, parse_chat
+from chatbot_service.validation import MAX_COMPLAINTS, MAX_POINTER_LENGTH, ChatRequest, check_media_type, parse_chat
 
 CANARY = "canary-prompt"
 
@@ -87,6 +87,10 @@ def test_a_wrong_shape_is_refused_with_its_place(value: object, expected: list[s
 
 def test_complaints_are_bounded() -> None:
     assert len(pointers({f"field{number}": 1 for number in range(100)})) == MAX_COMPLAINTS
+
+
+def test_a_place_is_told_briefly() -> None:
+    assert pointers({"x" * 10_000: 1}) == ["/" + "x" * (MAX_POINTER_LENGTH - 1)]
 
 
 def test_no_complaint_quotes_what_was_sent() -> None:

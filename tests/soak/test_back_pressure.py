@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.service.conftest import Service
-from tests.soak.conftest import MIB, bounded_growth, size, start_unlimited
+from tests.soak.conftest import KIB, MIB, bounded_growth, size, start_unlimited
 from tests.soak.firehose import BEGIN, BLOCK, BLOCK_WORDS, ENDLESS_EVENT, ENDLESS_JSON, Firehose, start_firehose
 from tests.soak.load import chat
 
@@ -19,7 +19,7 @@ CLIENTS = 20
 STREAM_BLOCKS = 100 * MIB // len(BLOCK)
 READS = size(quick=5_000, full=200_000)
 READ_BYTES = 4_096
-HELD_BYTES = CLIENTS * 256 * 1024 + 10 * MIB
+HELD_BYTES = CLIENTS * 256 * KIB + 5 * MIB
 """Buffers of both sides of every stream, and room for the allocator."""
 WHOLE_BYTES = 32 * MIB
 """What one answer that has to be held whole may cost, before it is refused as endless."""

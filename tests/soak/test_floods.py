@@ -60,7 +60,7 @@ async def test_a_flood_costs_no_more_than_its_bound(simulator: Simulator, flood:
                 writer.transport.abort()
         simulator.behave()
 
-        assert (await asyncio.to_thread(service.chat)).status == 200
+        await asyncio.to_thread(service.wait_until, lambda: service.chat().status == 200, seconds=5)
 
 
 async def until_nothing_moves(writers: list[asyncio.StreamWriter]) -> None:

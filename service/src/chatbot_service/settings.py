@@ -112,7 +112,7 @@ class Settings(BaseModel):
     breaker_reset_timeout: Timeout = Field(default=30, description="How long an open breaker rests before it probes.")
 
     max_request_size: int = Field(default=10_485_760, ge=1, description="Largest request body, in bytes.")
-    rate_limit_enabled: bool = Field(default=True, description="Whether RATE_LIMIT_RPS holds.")
+    rate_limit_enabled: bool = Field(default=True, description="Whether RATE_LIMIT_RPS and RATE_LIMIT_PER_CLIENT_RPS hold.")
     rate_limit_rps: int = Field(default=100, ge=1, description="Requests a second.")
     rate_limit_per_client_rps: int | None = Field(default=None, ge=1, description="Requests a second of one client.")
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], List] = Field(

@@ -232,7 +232,7 @@ def test_nothing_planted_shows_up_whatever_the_api_does(
         shown.admin("/report", "/metrics", "/health")
         assert service.stop() == 0
 
-    for message in ("HTTP request completed", "client token ignored, it is not 1 to 1024 printable ASCII characters"):
+    for message in ("HTTP request completed", "client tokens ignored that are not 1 to 1024 printable ASCII characters"):
         assert service.log(message)
     assert service.log("anthropic api call failed")
     assert service.log("circuit breaker opened")

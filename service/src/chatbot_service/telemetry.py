@@ -56,7 +56,7 @@ def configure_logging(settings: Settings) -> Output:
 
 
 def line_writer(level: str, message: str, *, settings: Settings, output: Output) -> Callable[[dict[str, Any]], None]:
-    """Return what writes a line of its fields: the same as the logger's, but for a third of the time. It is for every request's line."""
+    """Return what writes a line of its fields as the logger would, for a third of its cost without the write. Every request has one."""
     number = logging.getLevelNamesMapping()[level.upper()]
     if number < logging.getLevelNamesMapping()[settings.log_level.upper()]:
         return lambda _fields: None

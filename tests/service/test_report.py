@@ -66,7 +66,7 @@ def test_requests_in_flight_are_reported(service: Service, simulator: Simulator)
 def test_own_failures_alone_are_errors(simulator: Simulator) -> None:
     with start_service(
         simulator, MAX_IN_FLIGHT="1", QUEUE_SIZE="0", ANTHROPIC_MAX_RETRIES="1", BREAKER_FAILURE_THRESHOLD="1", REQUEST_TIMEOUT="1s",
-        UPSTREAM_FIRST_BYTE_TIMEOUT="1s", UPSTREAM_CONNECT_TIMEOUT="1s",
+        UPSTREAM_FIRST_BYTE_TIMEOUT="500ms", UPSTREAM_CONNECT_TIMEOUT="500ms",
     ) as service:  # fmt: skip
 
         def ask(*, stream: bool = False, **fault: object) -> int:

@@ -14,6 +14,8 @@ from devcluster.binaries import BINARIES, TOOLS, at_least, binary, build, explai
 from devcluster.errors import BinaryMissing
 from devcluster.processes import wait_until
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 BUILD_PAUSE = [sys.executable, "-m", "devcluster", "build", "pause"]
 

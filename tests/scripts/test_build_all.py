@@ -10,6 +10,8 @@ import pytest
 
 from devcluster.processes import wait_until
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -20,6 +20,8 @@ from tests.conftest import Simulator
 from tests.service.conftest import Reply, Service, start_service
 from tests.service.mounts import MountedSecret
 
+pytestmark = pytest.mark.programs
+
 ORIGIN = "https://chat.example"
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-correlation-id"}
 TOKENS = [f"token-{number}-canary" for number in range(100)]

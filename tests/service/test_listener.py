@@ -11,6 +11,8 @@ from chatbot_service.errors import StartupFailed
 from chatbot_service.listener import bind
 from tests.service.listening import GET, HOST, LAST, Server, parse, read_all, read_one, serve, wait_until
 
+pytestmark = pytest.mark.programs
+
 HELD = b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n"
 
 

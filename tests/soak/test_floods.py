@@ -15,7 +15,7 @@ TIMES = size(quick=1, full=4)
 HEAD = b"POST /api/chat HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
 
 
-ALLOWANCE_BYTES = 10 * MIB
+ALLOWANCE_BYTES = 5 * MIB
 """For the allocator, whatever is done."""
 
 
@@ -41,7 +41,7 @@ FLOODS = {
         400, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, each_bytes=20 * KIB, shared_bytes=256 * MIB
     ),
     "bodies in tiny chunks": Flood(20, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b'1\r\n"\r\n' * 50_000, each_bytes=256 * KIB),
-    "requests behind one that hangs": Flood(50, chat(stream=True) + get("/health") * 10_000, each_bytes=128 * KIB),
+    "requests behind one that hangs": Flood(100, chat(stream=True) + get("/health") * 10_000, each_bytes=96 * KIB),
 }
 
 

@@ -254,7 +254,8 @@ class Protocol(HttpToolsProtocol):
                 self._break_off(problem)
                 return
             self.pipeline.popleft()
-        self._refusal = problem
+        self._refusal = problem.with_traceback(None)  # while it waits for its turn it holds on to nothing that was read
+        self._refusal.__context__ = None
         if not self._busy:
             self._answer(problem)
 

@@ -10,6 +10,7 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -104,3 +105,25 @@ def simulator(_session_simulator: Simulator) -> Simulator:
     _session_simulator.wait_until(lambda counts: counts["open"] == 0)
     _session_simulator.forget()
     return _session_simulator
+
+
+@contextlib.contextmanager
+def scheduling_lags() -> Iterator[list[float]]:
+    """Measure meanwhile how much later than it asked for a thread of this machine gets its turn."""
+    lags = [0.0]
+    over = threading.Event()
+
+    def measure() -> None:
+        while True:
+            due = time.monotonic() + 0.005
+            if over.wait(0.005):
+                return
+            lags.append(time.monotonic() - due)
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    try:
+        yield lags
+    finally:
+        over.set()
+        thread.join()

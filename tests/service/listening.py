@@ -16,23 +16,11 @@ from starlette.types import Receive, Scope, Send
 from chatbot_service.listener import Listener, bind
 from chatbot_service.port import Patience
 from chatbot_service.protocol import Protocol
+from tests.service.conftest import Reply
 
 GET = b"GET / HTTP/1.1\r\n"
 HOST = b"host: a\r\n"
 LAST = b"connection: close\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass

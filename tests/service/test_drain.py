@@ -33,12 +33,13 @@ async def ended(request: asyncio.Task[None]) -> None:
 
 async def test_it_begins_when_it_is_told_to() -> None:
     end = Drain(delay_seconds=LONG, timeout_seconds=LONG)
-    assert not end.begun
+    told = asyncio.ensure_future(end.wait_until_begun())
+    await asyncio.sleep(0)
+    assert not told.done()
 
     end.begin()
 
-    await end.wait_until_begun()
-    assert end.begun
+    await told
 
 
 async def test_the_delay_ends_by_itself() -> None:

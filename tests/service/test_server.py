@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 
 from chatbot_service.server import collect_garbage_from_now_on, scrub_environment
-from tests.conftest import Simulator
+from tests.conftest import Simulator, scheduling_lags
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
-from tests.soak.conftest import scheduling_lags
 
 pytestmark = pytest.mark.programs
 

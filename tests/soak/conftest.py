@@ -8,8 +8,6 @@ import math
 import os
 import random
 import re
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,28 +75,6 @@ def gauge(service: Service, name: str) -> float:
         if line.rpartition(" ")[0] == name:
             return float(line.rpartition(" ")[2])
     pytest.fail(f"no metric {name}")
-
-
-@contextlib.contextmanager
-def scheduling_lags() -> Iterator[list[float]]:
-    """Measure meanwhile how much later than it asked for a thread of this machine gets its turn."""
-    lags = [0.0]
-    over = threading.Event()
-
-    def measure() -> None:
-        while True:
-            due = time.monotonic() + 0.005
-            if over.wait(0.005):
-                return
-            lags.append(time.monotonic() - due)
-
-    thread = threading.Thread(target=measure)
-    thread.start()
-    try:
-        yield lags
-    finally:
-        over.set()
-        thread.join()
 
 
 def percentile(values: list[float], percent: int) -> float:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.conftest import Simulator
+from tests.conftest import Simulator, scheduling_lags
 from tests.service.conftest import Service
-from tests.soak.conftest import gauge, percentile, scheduling_lags, size, start_unlimited
+from tests.soak.conftest import gauge, percentile, size, start_unlimited
 from tests.soak.relay import Link, Relay, relay_to
 
 pytestmark = pytest.mark.soak

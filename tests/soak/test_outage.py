@@ -8,9 +8,9 @@ import durationpy
 import orjson
 import pytest
 
-from tests.conftest import Simulator, start_simulator
+from tests.conftest import Simulator, scheduling_lags, start_simulator
 from tests.service.conftest import Service
-from tests.soak.conftest import percentile, scheduling_lags, size, start_unlimited
+from tests.soak.conftest import percentile, size, start_unlimited
 from tests.soak.load import Answer, Connection, chat, in_parallel
 
 pytestmark = pytest.mark.soak

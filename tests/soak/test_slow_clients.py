@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Simulator
+from tests.conftest import Simulator, scheduling_lags
 from tests.service.conftest import Service
-from tests.soak.conftest import SOAK, complaints, gauge, percentile, scheduling_lags, size, start_unlimited
+from tests.soak.conftest import SOAK, complaints, gauge, percentile, size, start_unlimited
 from tests.soak.load import Connection, chat, connected, get, in_parallel
 
 pytestmark = pytest.mark.soak

@@ -31,11 +31,6 @@ class Drain:
         self._cut = False
         self._last_words: asyncio.Timeout | None = None
 
-    @property
-    def begun(self) -> bool:
-        """Whether the process has been told to end."""
-        return self._begun.is_set()
-
     def begin(self) -> None:
         """End, and take the time for it."""
         self._begun.set()

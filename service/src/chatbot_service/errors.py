@@ -67,13 +67,13 @@ class Problem(ServiceError):
 
     status: int = 500
     code: str = "internal_error"
-    retry_after_seconds: float | None = None
     headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, detail: str, *, extensions: dict[str, Any] | None = None) -> None:
+    def __init__(self, detail: str, *, extensions: dict[str, Any] | None = None, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.extensions = extensions or {}
+        self.retry_after_seconds = retry_after_seconds
 
     def body(self, correlation_id: str) -> dict[str, Any]:
         """Return the members of the problem+json document."""
@@ -160,10 +160,6 @@ class RateLimited(Problem):
     status = 429
     code = "rate_limited"
 
-    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class NotReady(Problem):
     """The service cannot reach the model's API yet: no key, or still starting."""
@@ -191,10 +187,6 @@ class CircuitOpen(Problem):
 
     status = 503
     code = "circuit_open"
-
-    def __init__(self, detail: str, *, retry_after_seconds: float) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
 
 
 class DeadlinePassed(Problem):
@@ -224,11 +216,10 @@ class UpstreamProblem(Problem):
         retry_after_seconds: float | None = None,
         should_retry: bool | None = None,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
         self.error_type = error_type or self.fallback_type
         self.upstream_status = upstream_status
         self.request_id = request_id
-        self.retry_after_seconds = retry_after_seconds
         self.should_retry = should_retry
 
 

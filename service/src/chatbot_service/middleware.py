@@ -105,13 +105,19 @@ class ErrorBoundary:
             exchange.failed_with(problem)
             return
         exchange.error_code = problem.code
-        body = orjson.dumps(problem.body(exchange.correlation_id))
-        headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
-        headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-        if (retry_after := problem.retry_after) is not None:
-            headers.append((b"retry-after", str(retry_after).encode()))
+        headers, body = build_answer(problem, exchange.correlation_id)
         await send({"type": "http.response.start", "status": problem.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def build_answer(problem: Problem, correlation_id: str) -> tuple[list[Field], bytes]:
+    """Return the header fields that only an error has, and the body."""
+    body = orjson.dumps(problem.body(correlation_id))
+    fields = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    fields += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    if (retry_after := problem.retry_after) is not None:
+        fields.append((b"retry-after", b"%d" % retry_after))
+    return fields, body
 
 
 def correlation_id(headers: Mapping[bytes, bytes]) -> str:

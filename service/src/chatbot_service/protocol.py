@@ -5,7 +5,6 @@ application's until it has answered. Nothing here is done once an event of a str
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from chatbot_service.errors import HttpProblem
 from chatbot_service.head import MAX_BYTES, check_head, too_large
 from chatbot_service.lifeline import client_has_left
+from chatbot_service.middleware import new_id
 from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
-from chatbot_service.refusals import build_answer, derive_problem
+from chatbot_service.refusals import build_refusal, derive_problem
 
 MAX_PIPELINED = 10
 READ_AHEAD = 8
@@ -268,8 +268,8 @@ class Protocol(HttpToolsProtocol):
             self._answer(problem)
 
     def _answer(self, problem: HttpProblem) -> None:
-        correlation_id = str(uuid.uuid4())
-        self._raw.write(build_answer(problem, correlation_id, default_headers=self._port.default_headers))
+        correlation_id = new_id()
+        self._raw.write(build_refusal(problem, correlation_id, default_headers=self._port.default_headers))
         self._port.refusals[problem.status] += 1
         log.warning(
             "request refused", correlation_id=correlation_id, http_status=problem.status, client_ip=self._client_ip, reason=problem.detail

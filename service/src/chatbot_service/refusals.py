@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 import httptools
-import orjson
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from chatbot_service.cors import Field
 from chatbot_service.errors import UNFORESEEN, HttpProblem
-from chatbot_service.middleware import SECURITY_HEADERS
+from chatbot_service.middleware import SECURITY_HEADERS, build_answer
 from chatbot_service.telemetry import stack_trace
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -27,16 +27,9 @@ def derive_problem(error: httptools.HttpParserError) -> HttpProblem:
     return HttpProblem(400, f"This is no HTTP/1.1: {error}.")
 
 
-def build_answer(problem: HttpProblem, correlation_id: str, *, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def build_refusal(problem: HttpProblem, correlation_id: str, *, default_headers: Iterable[Field]) -> bytes:
     """Return the whole answer, the last of its connection."""
-    body = orjson.dumps(problem.body(correlation_id))
-    fields = [
-        *default_headers,
-        *SECURITY_HEADERS,
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-correlation-id", correlation_id.encode()),
-        (b"connection", b"close"),
-        *([(b"retry-after", b"%d" % problem.retry_after)] if problem.retry_after is not None else []),
-    ]
+    own, body = build_answer(problem, correlation_id)
+    last = [(b"x-correlation-id", correlation_id.encode()), (b"connection", b"close")]
+    fields = [*default_headers, *SECURITY_HEADERS, *own, *last]
     return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body)

@@ -20,7 +20,6 @@ from types import ModuleType
 import structlog
 
 from chatbot_service.app import create_admin_app, create_app
-from chatbot_service.calls import Calls
 from chatbot_service.credentials import Credentials, FixedKey, KeySource
 from chatbot_service.files import WatchedFile
 from chatbot_service.listener import Listener
@@ -124,14 +123,13 @@ class Process:
             os._exit(0)
 
     async def _keep(self) -> None:
-        """Load the SDK, then keep key, prompt and readiness current."""
+        """Load what it takes to ask the model's API, then keep key, prompt and readiness current."""
         runtime = self._runtime
         settings = runtime.settings
-        module = await _import_in_thread("chatbot_service.upstream")
-        collect_garbage_from_now_on()
-        upstream = module.Upstream(settings)
+        upstream = (await _import_in_thread("chatbot_service.upstream")).Upstream(settings)
+        runtime.calls = (await _import_in_thread("chatbot_service.calls")).Calls(upstream, settings, runtime.metrics)
         runtime.upstream = upstream
-        runtime.calls = Calls(upstream, settings, runtime.metrics)
+        collect_garbage_from_now_on()
         runtime.credentials = Credentials(
             source=_key_source(settings), readiness=runtime.readiness, check=upstream.check, use=upstream.use_key, clock=time.monotonic
         )

@@ -17,6 +17,7 @@ from chatbot_service.readiness import CredentialsState as ServiceCredentialsStat
 from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.report import build_report
 from chatbot_service.resilience.breaker import BreakerState as ServiceBreakerState
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings as ServiceSettings
 from tests.resources import resource_of
@@ -82,7 +83,7 @@ def test_a_model_that_ends_soon_is_understood_with_the_days_that_are_left() -> N
 @pytest.mark.parametrize("state", BreakerState)
 def test_every_state_of_a_breaker_is_understood(state: BreakerState) -> None:
     runtime = _runtime(_settings(CLAUDE_FALLBACK_MODELS="claude-haiku-5-5"))
-    calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics)
+    calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics, budget=RetryBudget(percent=20))
     breaker = calls.breakers["claude-sonnet-5-5"]
     breaker.state, breaker.trips = ServiceBreakerState(state.value), 7
     runtime.calls = calls
@@ -137,7 +138,7 @@ def test_largest_report_fits() -> None:
     runtime = _runtime(
         _settings(CLAUDE_MODEL=names[0], CLAUDE_FALLBACK_MODELS=",".join(names[1:]), POD_UID="u" * 63, POD_TEMPLATE_HASH="h" * 63)
     )
-    runtime.calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics)
+    runtime.calls = Calls(_NoUpstream(), runtime.settings, runtime.metrics, budget=RetryBudget(percent=20))
     for breaker in runtime.calls.breakers.values():
         breaker.state, breaker.trips = ServiceBreakerState.HALF_OPEN, 10**6
     runtime.readiness.key_taken()

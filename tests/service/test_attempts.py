@@ -13,6 +13,7 @@ from chatbot_service.conversation import Answer, Delta, Finished, Started, Turn
 from chatbot_service.errors import CircuitOpen, ClientLeft, DeadlinePassed, UpstreamOverloaded, UpstreamProblem, UpstreamRateLimited
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.settings import Settings
 from chatbot_service.upstream import Upstream
 from tests.conftest import Simulator
@@ -63,9 +64,10 @@ class Line:
 @asynccontextmanager
 async def line_to(simulator: Simulator, **variables: str) -> AsyncIterator[Line]:
     settings = Settings.from_environment({"ANTHROPIC_BASE_URL": simulator.url, "CLAUDE_MODEL": MAIN, **SWIFT, **variables})
-    upstream = Upstream(settings)
+    budget = RetryBudget(percent=settings.retry_budget_percent)
+    upstream = Upstream(settings, may_resend=budget.take)
     upstream.use_key("demo")
-    line = Line(Calls(upstream, settings, Metrics(), clock=lambda: line.now), simulator)
+    line = Line(Calls(upstream, settings, Metrics(), budget=budget, clock=lambda: line.now), simulator)
     try:
         yield line
     finally:

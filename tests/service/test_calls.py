@@ -30,6 +30,7 @@ from chatbot_service.errors import (
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.breaker import Breaker
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.settings import Settings
 
 CONVERSATION: Conversation = (Turn("user", "Hello"),)
@@ -108,7 +109,10 @@ class Bench:
         self.upstream = ScriptedUpstream()
         self.metrics = Metrics()
         settings = Settings.from_environment({"CLAUDE_MODEL": MAIN, **environ})
-        self.calls = Calls(self.upstream, settings, self.metrics, clock=lambda: self.now, chance=lambda: 0.5, sleep=self._sleep)
+        budget = RetryBudget(percent=settings.retry_budget_percent)
+        self.calls = Calls(
+            self.upstream, settings, self.metrics, budget=budget, clock=lambda: self.now, chance=lambda: 0.5, sleep=self._sleep
+        )
         self.lifeline: Lifeline | None = None
 
     @property

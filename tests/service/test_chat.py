@@ -16,6 +16,7 @@ from chatbot_service.conversation import Conversation, Delta, Event, Finished, S
 from chatbot_service.errors import UpstreamOverloaded
 from chatbot_service.exchange import Exchange
 from chatbot_service.files import SystemPrompt
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.routes.chat import Chat
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
@@ -255,7 +256,7 @@ class Connection:
         settings = Settings.from_environment({"ANTHROPIC_MAX_RETRIES": "1", "REQUEST_TIMEOUT": "300s"})
         runtime = Runtime.create(settings, SystemPrompt(None))
         runtime.readiness.key_taken()
-        runtime.calls = Calls(cast("Any", upstream), settings, runtime.metrics)
+        runtime.calls = Calls(cast("Any", upstream), settings, runtime.metrics, budget=RetryBudget(percent=20))
         self.sent: list[Message] = []
         self.runtime = runtime
         self.reads = asyncio.Event()

@@ -19,6 +19,7 @@ from chatbot_service.files import SystemPrompt
 from chatbot_service.gauges import Gauges
 from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
 from chatbot_service.readiness import Outcome, Verdict
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
 from tests.conftest import Simulator
@@ -158,7 +159,7 @@ async def render_everything() -> bytes:
     """Return a scrape that has every metric."""
     settings = Settings.from_environment({"CLAUDE_MODEL": "model"})
     runtime = Runtime.create(settings, SystemPrompt(None))
-    runtime.calls = Calls(cast("Any", None), settings, runtime.metrics)
+    runtime.calls = Calls(cast("Any", None), settings, runtime.metrics, budget=RetryBudget(percent=20))
     runtime.refusals = {400: 1}
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, retires_at="2026-11-30"))
     runtime.metrics.add(Gauges(runtime))

@@ -46,9 +46,10 @@ async def client_of(
     keep_seconds: float = 30,
     ca_file: Path | None = None,
     resolve: Resolve = resolve_name,
+    may_resend: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[Client]:
     origin = Origin.of(url, ca_file=str(ca_file) if ca_file else None)
-    wire = Wire(origin, connect_seconds=connect_seconds, keep_seconds=keep_seconds, resolve=resolve)
+    wire = Wire(origin, connect_seconds=connect_seconds, may_resend=may_resend, keep_seconds=keep_seconds, resolve=resolve)
     try:
         yield Client(wire)
     finally:

@@ -51,17 +51,18 @@ class Calls:
         settings: Settings,
         metrics: Metrics,
         *,
+        budget: RetryBudget,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._upstream = upstream
         self._metrics = metrics
+        self._budget = budget
         self._clock = clock
         self._chance = chance
         self._sleep = sleep
         self._own_seconds = settings.upstream_first_byte_timeout
-        self._budget = RetryBudget(percent=settings.retry_budget_percent)
         self._policy = RetryPolicy(
             max_attempts=settings.anthropic_max_retries,
             initial_backoff_seconds=settings.anthropic_initial_backoff,

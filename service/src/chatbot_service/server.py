@@ -23,6 +23,7 @@ from chatbot_service.app import create_admin_app, create_app
 from chatbot_service.credentials import Credentials, FixedKey, KeySource
 from chatbot_service.files import WatchedFile
 from chatbot_service.listener import Listener
+from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.resources import Resources
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
@@ -126,8 +127,9 @@ class Process:
         """Load what it takes to ask the model's API, then keep key, prompt and readiness current."""
         runtime = self._runtime
         settings = runtime.settings
-        upstream = (await _import_in_thread("chatbot_service.upstream")).Upstream(settings)
-        runtime.calls = (await _import_in_thread("chatbot_service.calls")).Calls(upstream, settings, runtime.metrics)
+        budget = RetryBudget(percent=settings.retry_budget_percent)
+        upstream = (await _import_in_thread("chatbot_service.upstream")).Upstream(settings, may_resend=budget.take)
+        runtime.calls = (await _import_in_thread("chatbot_service.calls")).Calls(upstream, settings, runtime.metrics, budget=budget)
         runtime.upstream = upstream
         collect_garbage_from_now_on()
         runtime.credentials = Credentials(

@@ -29,14 +29,17 @@ MAX_SHORT_BYTES = 64 * 1024
 
 
 class Upstream:
-    """A client of the model's API with one key and one set of connections."""
+    """A client of the model's API with one key and one set of connections.
 
-    def __init__(self, settings: Settings) -> None:
+    `may_resend` gives leave for each request that is sent twice because a kept connection swallowed it.
+    """
+
+    def __init__(self, settings: Settings, *, may_resend: Callable[[], bool] = lambda: True) -> None:
         self._settings = settings
         self._sdk = Sdk(settings.anthropic_base_url, whole_seconds=settings.request_timeout, idle_seconds=settings.upstream_idle_timeout)
         self.use_key("none yet")
         origin = Origin.of(settings.anthropic_base_url, ca_file=settings.anthropic_ca_file)
-        self._wire = Wire(origin, connect_seconds=settings.upstream_connect_timeout)
+        self._wire = Wire(origin, connect_seconds=settings.upstream_connect_timeout, may_resend=may_resend)
 
     @property
     def open_connections(self) -> int:

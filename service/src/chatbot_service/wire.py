@@ -46,11 +46,18 @@ class Wire:
     """The connections to one origin."""
 
     def __init__(
-        self, origin: Origin, *, connect_seconds: float, keep_seconds: float = KEEP_SECONDS, resolve: Resolve = resolve_name
+        self,
+        origin: Origin,
+        *,
+        connect_seconds: float,
+        may_resend: Callable[[], bool],
+        keep_seconds: float = KEEP_SECONDS,
+        resolve: Resolve = resolve_name,
     ) -> None:
         self._origin = origin
         self._resolve = resolve
         self._connect_seconds = connect_seconds
+        self._may_resend = may_resend
         self._keep_seconds = keep_seconds
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._open: set[Connection] = set()
@@ -72,7 +79,7 @@ class Wire:
         """Send a request and return when the head of its answer is there, by `deadline` in the event loop's time.
 
         A kept connection may just have been closed by the other side: a request that was lost on one before a byte of its answer
-        came is sent once more, on a new one. The others that are kept are as old: they are closed, and lose no request.
+        came is sent once more, on a new one, if it may be. The others that are kept are as old: they are closed, and lose no request.
         """
         if self._idle:
             trip = RoundTrip(self._idle.popitem()[0])
@@ -82,6 +89,8 @@ class Wire:
                 if trip.answer.begun:
                     raise
                 self._close_all(self._idle)
+                if not self._may_resend():
+                    raise
         return await RoundTrip(await self._connect(deadline)).begin(head, body, deadline=deadline)
 
     def close(self) -> None:

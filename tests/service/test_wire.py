@@ -10,6 +10,7 @@ import uvloop
 
 from chatbot_service.connection import RoundTrip
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
+from chatbot_service.resilience.budget import CAPACITY, RetryBudget
 from tests.service.peers import CHUNKED, OK, Peer, chunk, full_backlog, nobody, script, serving, until, write_certificate
 from tests.service.wires import HEAD, client_of, talking
 
@@ -121,6 +122,34 @@ async def test_a_kept_connection_that_proved_dead_takes_the_others_with_it() -> 
         assert await client.ask() == (200, b"ok")
 
         assert (server.accepted, len(server.requests), client.wire.open_connections) == (4, 5, 1)
+
+
+async def test_a_dead_connection_takes_the_others_with_it_when_nothing_may_be_sent_again_too() -> None:
+    async def handle(peer: Peer) -> None:
+        await peer.request()
+        await until(lambda: len(peer.server.requests) >= 2)
+        peer.send(OK)
+        await peer.request()
+
+    async with talking(handle, may_resend=lambda: False) as (client, server):
+        await asyncio.gather(client.ask(), client.ask())
+        assert client.wire.idle_connections == 2
+
+        assert type(await client.problem()) is UpstreamUnreachable
+
+        assert (server.accepted, len(server.requests), client.wire.open_connections) == (2, 3, 0)
+
+
+async def test_sending_again_takes_a_retry_from_the_budget_and_is_not_done_without_one() -> None:
+    budget = RetryBudget(percent=0)
+    async with talking(stale_by_end, may_resend=budget.take) as (client, server):
+        assert [await client.ask() for _ in range(1 + CAPACITY)] == [(200, b"ok")] * (1 + CAPACITY)
+        assert (server.accepted, len(server.requests)) == (1 + CAPACITY, 1 + 2 * CAPACITY)
+
+        assert type(await client.problem()) is UpstreamUnreachable
+
+        assert (server.accepted, len(server.requests)) == (1 + CAPACITY, 2 + 2 * CAPACITY)
+        assert await client.ask() == (200, b"ok")
 
 
 async def test_a_request_is_not_sent_a_third_time() -> None:

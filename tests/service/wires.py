@@ -59,12 +59,17 @@ async def client_of(
 
 @asynccontextmanager
 async def talking(
-    handle: Callable[[Peer], Awaitable[None]], *, folder: Path | None = None, keep_seconds: float = 30, connect_seconds: float = 5
+    handle: Callable[[Peer], Awaitable[None]],
+    *,
+    folder: Path | None = None,
+    keep_seconds: float = 30,
+    connect_seconds: float = 5,
+    may_resend: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[tuple[Client, PeerServer]]:
     """Lend a client and the server that it talks to: by TLS if there is a `folder` for its certificate."""
     ca_file, context = write_certificate(folder) if folder else (None, None)
     async with (
         serving(handle, tls=context) as server,
-        client_of(server.url, keep_seconds=keep_seconds, connect_seconds=connect_seconds, ca_file=ca_file) as client,
+        client_of(server.url, keep_seconds=keep_seconds, connect_seconds=connect_seconds, ca_file=ca_file, may_resend=may_resend) as client,
     ):
         yield client, server

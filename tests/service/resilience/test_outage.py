@@ -136,6 +136,18 @@ def test_without_a_breaker_the_budget_bounds_what_reaches_the_api(simulator: Sim
         assert 100 < attempts(simulator) <= 1.2 * 100 + 10
 
 
+def test_a_request_that_a_kept_connection_swallowed_is_sent_again_within_the_budget(simulator: Simulator) -> None:
+    with start_swift(simulator, BREAKER_FAILURE_THRESHOLD="1000000", RETRY_BUDGET_PERCENT="0") as service:
+        assert service.chat().status == 200
+        simulator.behave(cut_at=0)
+        simulator.forget()
+
+        for number in range(20):
+            assert code(service.chat(stream=number % 2 == 1)) == "upstream_error"
+
+        assert attempts(simulator) == 20 + 10
+
+
 def test_a_fallback_model_answers_and_is_named(simulator: Simulator) -> None:
     with start_swift(simulator, CLAUDE_FALLBACK_MODELS="claude-haiku-5-5") as service:
         simulator.behave(error={"status": 529, "next": 3})

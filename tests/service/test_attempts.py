@@ -32,11 +32,11 @@ class Line:
     lifeline: Lifeline | None = None
 
     async def complete(self) -> Answer:
-        async with self._lifeline() as lifeline:
+        with self._lifeline() as lifeline:
             return await self.calls.complete((Turn("user", "Hello"),), system=None, call=Call(lifeline, "id-1"))
 
     async def open(self) -> OpenStream:
-        async with self._lifeline() as lifeline:
+        with self._lifeline() as lifeline:
             return await self.calls.open((Turn("user", "Hello"),), system=None, call=Call(lifeline, "id-1"))
 
     async def ask(self, *, stream: bool) -> None:

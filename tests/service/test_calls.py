@@ -151,7 +151,7 @@ class Bench:
         return self.metrics.registry.get_sample_value(name, {**labels, "error_type": error_type})
 
     async def _within(self, seconds: float, ask: Callable[..., Awaitable[T]]) -> T:
-        async with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
+        with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
             self.lifeline = lifeline
             return await ask(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
 
@@ -513,7 +513,7 @@ async def test_a_stream_that_outlasts_its_whole_time_is_not_the_apis_fault_but_i
     bench.upstream.streams = [[[Delta("a")]]]
 
     async def read_on() -> None:
-        async with Lifeline(asyncio.get_running_loop().time() + 30) as lifeline:
+        with Lifeline(asyncio.get_running_loop().time() + 30) as lifeline:
             stream = await bench.calls.open(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
             bench.now += 600
             lifeline.extend(asyncio.get_running_loop().time())

@@ -23,8 +23,12 @@ ONE, OTHER = "https://one.example", "https://other.example"
     ],
 )
 def test_an_answer_says_which_pages_may_read_it(allowed: list[str], origin: str | None, expected: dict[str, str]) -> None:
-    fields = {name.decode(): value.decode() for name, value in Origins(allowed).fields_for(origin.encode() if origin is not None else None)}
+    origins = Origins(allowed, always={b"x-always": b"there"})
 
+    found = origins.fields_for(origin.encode() if origin is not None else None)
+
+    fields = {name.decode(): value.decode() for name, value in found.items()}
+    assert fields.pop("x-always") == "there"
     exposed = fields.pop("access-control-expose-headers", None)
     assert fields == expected
     assert (exposed is not None) == ("access-control-allow-origin" in expected)

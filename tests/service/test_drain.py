@@ -14,9 +14,9 @@ LONG = 30.0
 
 async def hold(end: Drain) -> None:
     """Hang on `end` until it is cut."""
-    async with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
-        with end.holding(lifeline):
-            await asyncio.Event().wait()
+    with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
+        end.hold(lifeline)
+        await asyncio.Event().wait()
 
 
 async def held(end: Drain) -> asyncio.Task[None]:
@@ -107,9 +107,9 @@ async def test_a_cut_shortens_a_wait_that_has_begun() -> None:
 async def test_a_request_that_has_let_go_is_not_cut() -> None:
     end = Drain(delay_seconds=0, timeout_seconds=LONG)
 
-    async with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
-        with end.holding(lifeline):
-            pass
+    with Lifeline(asyncio.get_running_loop().time() + LONG) as lifeline:
+        end.hold(lifeline)
+        end.release(lifeline)
         end.cut()
         await asyncio.sleep(0)
 

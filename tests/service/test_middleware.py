@@ -87,7 +87,7 @@ def test_the_id_is_echoed_on_errors_of_the_router_too(service: Service) -> None:
 def test_every_answer_has_the_security_headers_once(service: Service, method: str, path: str, body: object, *, admin: bool) -> None:
     reply = service.request(method, path, body, admin=admin)
 
-    for name, value in SECURITY_HEADERS:
+    for name, value in SECURITY_HEADERS.items():
         assert reply.headers[name.decode()] == value.decode()  # of a header that comes twice the client makes one, with a comma
 
 

@@ -1,5 +1,6 @@
 """Standard output that is slow, full, gone or closed: pipes and files of the test's own, and the whole service behind each of them."""
 
+import asyncio
 import contextlib
 import http.client
 import os
@@ -63,6 +64,37 @@ def lines_of(count: int) -> list[bytes]:
 
 def test_a_line_is_written_at_once(pipe: Pipe) -> None:
     pipe.output.write(b"one")
+
+    assert pipe.read() == b"one\n"
+
+
+async def test_lines_that_may_wait_are_written_together_in_their_order() -> None:
+    reader, writer = os.pipe2(os.O_DIRECT)  # each read takes what one write has put there
+    output, written = Output(writer), asyncio.Event()
+    asyncio.get_running_loop().add_reader(reader, written.set)
+
+    for line in (b"one", b"two", b"three"):
+        output.write_soon(line)
+    await written.wait()
+
+    assert os.read(reader, PIPE_BYTES) == b"one\ntwo\nthree\n"
+    asyncio.get_running_loop().remove_reader(reader)
+    os.close(reader)
+    os.close(writer)
+
+
+async def test_a_line_that_does_not_wait_takes_those_before_it_along(pipe: Pipe) -> None:
+    pipe.output.write_soon(b"one")
+
+    pipe.output.write(b"two")
+
+    assert pipe.read() == b"one\ntwo\n"
+
+
+async def test_the_end_waits_for_no_other_line(pipe: Pipe) -> None:
+    pipe.output.write_soon(b"one")
+
+    pipe.output.close(seconds=0.1)
 
     assert pipe.read() == b"one\n"
 

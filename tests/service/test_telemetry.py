@@ -45,10 +45,15 @@ def test_a_writer_of_lines_writes_what_the_logger_does(environ: dict[str, str]) 
     logged = run('structlog.get_logger().info("it happened", b=1, a="ü", c=object())', **environ)
     written = run(
         f"""
+        import asyncio
         from chatbot_service.output import Output
         from chatbot_service.telemetry import line_writer
-        write = line_writer("info", "it happened", settings=Settings.from_environment({environ!r}), output=Output.standard())
-        write({{"b": 1, "a": "ü", "c": object()}})
+        output = Output.standard()
+        write = line_writer("info", "it happened", settings=Settings.from_environment({environ!r}), output=output)
+        async def served():
+            write({{"b": 1, "a": "ü", "c": object()}})
+        asyncio.run(served())
+        output.close(seconds=1)
         """,
         **environ,
     )

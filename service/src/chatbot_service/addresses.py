@@ -3,13 +3,15 @@
 Pure. What a client itself writes into X-Forwarded-For stands left of that and is never looked at.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 MAX_HOPS = 20
 """Looked at from the right; no request has been through more proxies than that."""
 CACHED_ADDRESSES = 4_096
+CACHED_BYTES = 256
+"""A longer header is read anew each time."""
 
 
 class Proxies:
@@ -17,14 +19,18 @@ class Proxies:
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._networks = [ip_network(network) for network in trusted]
-        self._judge = lru_cache(CACHED_ADDRESSES)(self._judged)
+        self._find_cached = lru_cache(CACHED_ADDRESSES)(self._find)
 
-    def client_ip(self, peer: str, forwarded: Iterable[bytes]) -> str:
+    def client_ip(self, peer: str, forwarded: bytes) -> str:
         """Return the address of the client behind `peer`: of `forwarded`, the rightmost that is not a trusted proxy's."""
-        client = peer.removeprefix("::ffff:")
         if not self._networks:
-            return client
-        hops = b",".join(forwarded).decode("latin-1").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
+            return peer.removeprefix("::ffff:")
+        find = self._find_cached if len(forwarded) <= CACHED_BYTES else self._find
+        return find(peer, forwarded)
+
+    def _find(self, peer: str, forwarded: bytes) -> str:
+        client = peer.removeprefix("::ffff:")
+        hops = forwarded.decode("latin-1").rsplit(",", MAX_HOPS)[-MAX_HOPS:]
         for text in (peer, *reversed([hop.strip() for hop in hops if hop.strip()])):
             address, is_proxy = self._judge(text)
             client = address or client
@@ -32,7 +38,7 @@ class Proxies:
                 break
         return client
 
-    def _judged(self, text: str) -> tuple[str | None, bool]:
+    def _judge(self, text: str) -> tuple[str | None, bool]:
         """Return the address in `text` as it is usually written, None when there is none, and whether it is a proxy's."""
         try:
             address = parse_address(text)

@@ -73,13 +73,13 @@ class Calls:
         self.breakers = {model: self._new_breaker(model, settings) for model in models}
         self._primary, *self._fallbacks = self.breakers.values()
 
-    async def complete(self, conversation: Conversation, *, system: str | None, call: Call) -> Answer:
+    def complete(self, conversation: Conversation, *, system: str | None, call: Call) -> Awaitable[Answer]:
         """Return the whole answer; raises UpstreamProblem, CircuitOpen or DeadlinePassed."""
-        return await self._run(call, partial(self._complete, conversation, system))
+        return self._run(call, partial(self._complete, conversation, system))
 
-    async def open(self, conversation: Conversation, *, system: str | None, call: Call) -> OpenStream:
+    def open(self, conversation: Conversation, *, system: str | None, call: Call) -> Awaitable[OpenStream]:
         """Return the streamed answer once its first content is there; raises as `complete` does."""
-        return await self._run(call, partial(self._open, conversation, system))
+        return self._run(call, partial(self._open, conversation, system))
 
     async def _complete(self, conversation: Conversation, system: str | None, attempt: Attempt) -> Answer:
         timeout_seconds = attempt.left_seconds + MARGIN_SECONDS
@@ -93,7 +93,10 @@ class Calls:
     async def _run(self, call: Call, ask: Ask[T]) -> T:
         self._budget.add_request()
         try:
-            return await self._ask_primary(call, ask)
+            try:
+                return await self._ask(call, ask, self._primary)
+            except UpstreamProblem as failure:
+                return await self._ask_again(call, ask, failure)
         except (UpstreamProblem, CircuitOpen) as problem:
             answer = await self._fall_back(call, ask, problem)
             if answer is not None:
@@ -103,12 +106,6 @@ class Calls:
             else:
                 log.debug("circuit breaker rejected the call", correlation_id=call.correlation_id, model=self._primary.name)
             raise
-
-    async def _ask_primary(self, call: Call, ask: Ask[T]) -> T:
-        try:
-            return await self._ask(call, ask, self._primary)
-        except UpstreamProblem as problem:
-            return await self._ask_again(call, ask, problem)
 
     async def _ask_again(self, call: Call, ask: Ask[T], first_failure: UpstreamProblem) -> T:
         """Make the further attempts. Only here does tenacity come in: it would cost a call that goes well more than all the rest."""

@@ -3,7 +3,7 @@
 Never with cookies, which nothing here looks at anyway.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,24 +11,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatbot_service.exchange import Exchange
 
 MAX_AGE_SECONDS = 3_600
-_EXPOSED = (b"access-control-expose-headers", b"X-Correlation-ID, Retry-After")
-_VARY = (b"vary", b"Origin")
+_VARY = {b"vary": b"Origin"}
+_EXPOSED = {b"access-control-expose-headers": b"X-Correlation-ID, Retry-After"}
 
-Field = tuple[bytes, bytes]
+Fields = Mapping[bytes, bytes]
 
 
 class Origins:
-    """The origins of `allowed`, in which `*` is any."""
+    """The origins of `allowed`, in which `*` is any. `always` is what an answer to whichever page has besides."""
 
-    def __init__(self, allowed: Sequence[str]) -> None:
-        fields: dict[bytes, tuple[Field, ...]] = {
-            origin: ((b"access-control-allow-origin", origin), _EXPOSED, _VARY) for origin in map(str.encode, allowed)
-        }
-        self._of_none: tuple[Field, ...] = (_VARY,) if allowed else ()
+    def __init__(self, allowed: Sequence[str], *, always: Fields) -> None:
+        self._of_none = {**always, **_VARY} if allowed else {**always}
+        fields = {origin: {**self._of_none, **_EXPOSED, b"access-control-allow-origin": origin} for origin in map(str.encode, allowed)}
         self._of_others = fields.pop(b"*", self._of_none)
         self._of_known = fields
 
-    def fields_for(self, origin: bytes | None) -> tuple[Field, ...]:
+    def fields_for(self, origin: bytes | None) -> dict[bytes, bytes]:
         """Return the header fields of an answer to a page of `origin`."""
         return self._of_none if origin is None else self._of_known.get(origin, self._of_others)
 

@@ -5,8 +5,8 @@ the time for what is in flight; the last words. Touches no socket.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 
 import structlog
 
@@ -51,16 +51,15 @@ class Drain:
         if self._last_words is not None:
             self._last_words.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_SECONDS)
 
-    @contextmanager
-    def holding(self, lifeline: Lifeline) -> Iterator[None]:
-        """Cut `lifeline` if the end comes before the block's; raises ShuttingDown after the end."""
+    def hold(self, lifeline: Lifeline) -> None:
+        """Cut `lifeline` if the end comes before its release; raises ShuttingDown after the end."""
         if self._cut:
             raise _shutting_down()
         self._held.add(lifeline)
-        try:
-            yield
-        finally:
-            self._held.discard(lifeline)
+
+    def release(self, lifeline: Lifeline) -> None:
+        """Let go of `lifeline`, whose work is over."""
+        self._held.discard(lifeline)
 
     async def wait_until_begun(self) -> None:
         """Return when the process has been told to end."""

@@ -12,7 +12,6 @@ PING_SECONDS = 10.0
 _PING = encode_event("ping", {})
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would collect the stream otherwise
 ]
 

@@ -25,13 +25,13 @@ class Lifeline:
         self._reason: ServiceError | None = None
         self._cancelling = 0
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         self._task = asyncio.current_task()
         self._cancelling = self._task.cancelling() if self._task is not None else 0
         self._timer = self._loop.call_at(self._deadline, self._expire)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         task, self._task = self._task, None
         if self._timer is not None:
             self._timer.cancel()

@@ -12,19 +12,21 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot_service.addresses import Proxies
-from chatbot_service.cors import Field, Origins
+from chatbot_service.cors import Origins
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.exchange import Exchange
 from chatbot_service.records import Record
 from chatbot_service.telemetry import stack_trace
 
-SECURITY_HEADERS = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-)
+SECURITY_HEADERS = {
+    b"cache-control": b"no-store",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
 """On every answer that has none of its own by that name: answers are data for one client, never a page. OWASP, REST security."""
+
+Field = tuple[bytes, bytes]
 
 _CORRELATION_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _RANDOM_BITS = ~(0xF << 76 | 0b11 << 62)
@@ -46,7 +48,7 @@ class Exchanges:
         self._app = app
         self._records = records
         self._proxies = Proxies(trusted_proxies)
-        self._origins = Origins(origins)
+        self._origins = Origins(origins, always=SECURITY_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -69,16 +71,13 @@ class Exchanges:
                 record(exchange)
 
     def _client_ip(self, scope: Scope) -> str:
-        forwarded = (value for name, value in scope["headers"] if name == b"x-forwarded-for")
-        return self._proxies.client_ip((scope.get("client") or ("", 0))[0], forwarded)
+        forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return self._proxies.client_ip((scope.get("client") or ("", 0))[0], b",".join(forwarded))
 
     def _dressed(self, own: Iterable[Field], exchange: Exchange) -> list[Field]:
-        fields = list(own)
-        names = {name for name, _ in fields}
-        others = SECURITY_HEADERS + self._origins.fields_for(exchange.headers.get(b"origin"))
-        fields += [field for field in others if field[0] not in names]
-        fields.append((b"x-correlation-id", exchange.correlation_id.encode()))
-        return fields
+        fields = self._origins.fields_for(exchange.headers.get(b"origin")) | dict(own)
+        fields[b"x-correlation-id"] = exchange.correlation_id.encode()
+        return list(fields.items())
 
 
 class ErrorBoundary:

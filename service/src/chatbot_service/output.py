@@ -4,6 +4,7 @@ Who reads the lines may be slow, stuck or gone. What is not taken at once waits 
 counted, because a service that answers without a log is worth more than one that hangs with it.
 """
 
+import asyncio
 import os
 import select
 import threading
@@ -11,6 +12,7 @@ import time
 from collections import deque
 
 MAX_WAITING_BYTES = 1024 * 1024
+SOON_SECONDS = 0.01
 CHUNK_BYTES = select.PIPE_BUF
 """A pipe that is writable takes as many bytes at once; a longer write might wait."""
 
@@ -27,6 +29,7 @@ class Output:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._torn = False
+        self._soon: asyncio.TimerHandle | None = None
         self.dropped = 0
 
     @classmethod
@@ -39,15 +42,17 @@ class Output:
 
     def write(self, line: bytes) -> None:
         """Take one line, without its end."""
-        if self._waiting and self._waiting_bytes + len(line) > self._max_waiting_bytes:
-            self.dropped += 1
-        else:
-            self._waiting_bytes += len(line) + 1
-            self._waiting.append(line + b"\n")
+        self._take(line)
         self.flush()
 
     # structlog calls its logger by the names of the levels.
     debug = info = warning = error = critical = write
+
+    def write_soon(self, line: bytes) -> None:
+        """Take one line that may wait SOON_SECONDS for others, because a write costs as much as all the rest; in the event loop only."""
+        self._take(line)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._write_waiting)
 
     def flush(self) -> None:
         """Write what is taken at once.
@@ -75,19 +80,34 @@ class Output:
             self._poll.poll(left * 1000)
             self.flush()
 
+    def _take(self, line: bytes) -> None:
+        if self._waiting and self._waiting_bytes + len(line) > self._max_waiting_bytes:
+            self.dropped += 1
+        else:
+            self._waiting_bytes += len(line) + 1
+            self._waiting.append(line + b"\n")
+
+    def _write_waiting(self) -> None:
+        self._soon = None
+        self.flush()
+
     def _write_some(self) -> None:
-        line = self._waiting[0]
-        written = os.write(self._descriptor, line[:CHUNK_BYTES])
+        """Write as many lines as fit into a chunk, or the beginning of one that does not."""
+        piece = self._waiting.popleft()
+        while self._waiting and len(piece) + len(self._waiting[0]) <= CHUNK_BYTES:
+            piece += self._waiting.popleft()
+        self._waiting.appendleft(piece)
+        written = os.write(self._descriptor, piece[:CHUNK_BYTES])
         self._waiting_bytes -= written
-        self._torn = written < len(line)
-        if self._torn:
-            self._waiting[0] = line[written:]
+        self._torn = not piece.endswith(b"\n", 0, written)
+        if written < len(piece):
+            self._waiting[0] = piece[written:]
         else:
             self._waiting.popleft()
 
     def _drop_all(self) -> None:
         """Forget what waits; a line that is half written then ends here, not in the next one."""
-        self.dropped += sum(line != b"\n" for line in self._waiting)
+        self.dropped += sum(piece.count(b"\n") - piece.startswith(b"\n") for piece in self._waiting)
         self._waiting.clear()
         self._waiting_bytes = 0
         if self._torn:

@@ -6,9 +6,8 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from chatbot_service.cors import Field
 from chatbot_service.errors import UNFORESEEN, HttpProblem
-from chatbot_service.middleware import SECURITY_HEADERS, build_answer
+from chatbot_service.middleware import SECURITY_HEADERS, Field, build_answer
 from chatbot_service.telemetry import stack_trace
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -31,5 +30,5 @@ def build_refusal(problem: HttpProblem, correlation_id: str, *, default_headers:
     """Return the whole answer, the last of its connection."""
     own, body = build_answer(problem, correlation_id)
     last = [(b"x-correlation-id", correlation_id.encode()), (b"connection", b"close")]
-    fields = [*default_headers, *SECURITY_HEADERS, *own, *last]
+    fields = [*default_headers, *SECURITY_HEADERS.items(), *own, *last]
     return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body)

@@ -62,7 +62,7 @@ def line_writer(level: str, message: str, *, settings: Settings, output: Output)
         return lambda _fields: None
     if settings.log_format != "json":
         return lambda fields: log.log(number, message, **fields)
-    service, write = settings.service_name, output.write
+    service, write = settings.service_name, output.write_soon
     return lambda fields: write(_json({"level": level, "timestamp": timestamp(), "service": service, **fields, "message": message}))
 
 

@@ -69,8 +69,8 @@ class Chat:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _complete(self, request: ChatRequest, call: Call) -> Answer:
-        return await self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
+    def _complete(self, request: ChatRequest, call: Call) -> Awaitable[Answer]:
+        return self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
 
     async def _stream(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, latest: float) -> None:
         async with stream:
@@ -110,10 +110,14 @@ class Chat:
 
     async def _served(self, lifeline: Lifeline, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work` in a slot. It ends when the lifeline is cut, by the end of the drain as well."""
-        async with lifeline:
-            with self._runtime.drain.holding(lifeline):
+        drain = self._runtime.drain
+        drain.hold(lifeline)
+        try:
+            with lifeline:
                 async with self._runtime.slots.taken():
                     return await work()
+        finally:
+            drain.release(lifeline)
 
     def _count(self, usage: Usage) -> None:
         self._runtime.traffic.input_tokens += usage.input_tokens

@@ -5,7 +5,6 @@ Never with cookies, which nothing here looks at anyway.
 
 from collections.abc import Awaitable, Mapping, Sequence
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_service.exchange import Exchange
@@ -35,6 +34,8 @@ class Preflights:
     """Has Starlette answer what a browser asks before the request itself; nothing else passes through Starlette's layer."""
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
+        from starlette.middleware.cors import CORSMiddleware  # noqa: PLC0415  without origins nobody needs it
+
         self._app = app
         self._answer = CORSMiddleware(
             app,

@@ -27,6 +27,7 @@ from chatbot_service.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from chatbot_service.exposition import Exposition
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.breaker import Breaker
@@ -148,7 +149,7 @@ class Bench:
         """Return how many attempts at the main model ended with `error_type`, which is empty for those that went well."""
         labels = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic", "gen_ai_request_model": MAIN}
         name = "gen_ai_client_operation_duration_seconds_count"
-        return self.metrics.registry.get_sample_value(name, {**labels, "error_type": error_type})
+        return Exposition(self.metrics).registry.get_sample_value(name, {**labels, "error_type": error_type})
 
     async def _within(self, seconds: float, ask: Callable[..., Awaitable[T]]) -> T:
         with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
@@ -579,7 +580,7 @@ async def test_attempts_and_retries_are_counted() -> None:
         "connection_error": 1,
         "timeout": 1,
     }
-    assert bench.metrics.registry.get_sample_value("chatbot_upstream_retries_total", {"model": MAIN}) == 2
+    assert Exposition(bench.metrics).registry.get_sample_value("chatbot_upstream_retries_total", {"model": MAIN}) == 2
 
 
 FALLBACKS = {"CLAUDE_FALLBACK_MODELS": f"{SPARE},{LAST}"}

@@ -1,4 +1,5 @@
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,9 @@ import pytest
 from tests.service.conftest import COMMAND, clean_environment
 
 pytestmark = pytest.mark.programs
+
+LATER = {"anthropic", "httpx2", "tenacity", "prometheus_client", "starlette.middleware.cors", "chatbot_service.demo"}
+"""What is imported when it is needed: the SDK and what asks it once the ports are open, the rest at its first use, if ever."""
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -42,3 +46,11 @@ def test_complaints_about_files_come_together() -> None:
 
     assert result.returncode == 2
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["SYSTEM_PROMPT_FILE", "ANTHROPIC_CA_FILE"]
+
+
+def test_nothing_is_imported_that_being_live_does_not_need() -> None:
+    code = "import sys, chatbot_service.command; print(*sys.modules)"
+
+    result = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, timeout=30, check=True)
+
+    assert LATER & set(result.stdout.split()) == set()

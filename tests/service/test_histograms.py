@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 from prometheus_client import Histogram as TheirHistogram
 
+from chatbot_service.exposition import Counted
 from chatbot_service.histograms import Histogram
 
 BOUNDS = (0.005, 0.1, 1, 2.5, 1000)
@@ -18,7 +19,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated ther
 
 def shown(histogram: Histogram) -> bytes:
     registry = CollectorRegistry()
-    registry.register(histogram)
+    registry.register(Counted([histogram]))
     return generate_latest(registry)
 
 

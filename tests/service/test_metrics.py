@@ -15,8 +15,8 @@ import chatbot_service
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Usage
 from chatbot_service.exchange import Exchange
+from chatbot_service.exposition import Exposition
 from chatbot_service.files import SystemPrompt
-from chatbot_service.gauges import Gauges
 from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
 from chatbot_service.readiness import Outcome, Verdict
 from chatbot_service.resilience.budget import RetryBudget
@@ -162,21 +162,21 @@ async def render_everything() -> bytes:
     runtime.calls = Calls(cast("Any", None), settings, runtime.metrics, budget=RetryBudget(percent=20))
     runtime.refusals = {400: 1}
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, retires_at="2026-11-30"))
-    runtime.metrics.add(Gauges(runtime))
     everything(runtime.metrics, ["model"])
-    return runtime.metrics.render()
+    return Exposition.of(runtime).render()
 
 
 def test_what_clients_and_the_api_say_adds_no_label() -> None:
     metrics = Metrics()
     everything(metrics, ["model"])
-    before = len(metrics.render().splitlines())
+    exposition = Exposition(metrics)
+    before = len(exposition.render().splitlines())
 
     for number in range(100):
         metrics.request_ended(exchange_of(f"METHOD{number}", status=404), route="")
         metrics.attempt_ended("model", seconds=1, error_type=f"error_{number}")
 
-    assert len(metrics.render().splitlines()) == before
+    assert len(exposition.render().splitlines()) == before
 
 
 def test_the_readme_names_every_metric_with_its_type_and_labels() -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from chatbot_service.demo import Simulator, instructions
 from chatbot_service.errors import SettingsInvalid, StartupFailed
 from chatbot_service.files import SystemPrompt, WatchedFile
 from chatbot_service.listener import bind
@@ -44,6 +43,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _demo() -> None:
+    from chatbot_service.demo import Simulator, instructions  # noqa: PLC0415  the service itself starts no process
+
     with Simulator() as simulator:
         os.environ.pop("ANTHROPIC_API_KEY_FILE", None)
         os.environ.update({"ANTHROPIC_BASE_URL": simulator.url, "ANTHROPIC_API_KEY": "demo"})

@@ -4,13 +4,7 @@ The client library's own take locks and go through every bound, which costs a re
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
-
-from prometheus_client import Metric
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+from collections.abc import Sequence
 
 
 class Series:
@@ -29,34 +23,21 @@ class Series:
         self.total += value
 
 
-class Histogram(Collector):
+class Histogram:
     """One metric. Without labels it is shown before anything was observed."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str], *, bounds: Sequence[float]) -> None:
-        self._name = name
-        self._text = text
-        self._labels = labels
-        self._bounds = bounds
-        self._shown_bounds = [*map(floatToGoString, bounds), "+Inf"]
-        self._series: dict[tuple[object, ...], Series] = {}
+        self.name = name
+        self.text = text
+        self.labels = labels
+        self.bounds = bounds
+        self.by_labels: dict[tuple[object, ...], Series] = {}
         if not labels:
             self.series()
 
     def series(self, *values: object) -> Series:
         """Return the series with these values of the labels, in their order."""
-        found = self._series.get(values)
+        found = self.by_labels.get(values)
         if found is None:
-            found = self._series[values] = Series(self._bounds)
+            found = self.by_labels[values] = Series(self.bounds)
         return found
-
-    def describe(self) -> Iterable[Metric]:
-        """Return the metric without what was observed."""
-        return [HistogramMetricFamily(self._name, self._text, labels=self._labels)]
-
-    def collect(self) -> Iterator[Metric]:
-        """Return all that was observed."""
-        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
-        for values, series in self._series.items():
-            buckets = list(zip(self._shown_bounds, accumulate(series.counts), strict=True))
-            family.add_metric([str(value) for value in values], buckets, series.total)
-        yield family

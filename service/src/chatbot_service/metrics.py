@@ -1,4 +1,4 @@
-"""Prometheus metrics of what happens, on a registry of their own; what merely is at a moment is read by `gauges` at the scrape.
+"""Metrics of what happens, counted here; what merely is at a moment is read by `gauges` at the scrape, which `exposition` answers.
 
 Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prometheus does, where they exist; ours begin with
 `chatbot_`. Every label has a small fixed set of values, and a client or the model's API can add none.
@@ -6,10 +6,8 @@ Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prom
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, generate_latest
-from prometheus_client.registry import Collector
-
 from chatbot_service.conversation import Usage
+from chatbot_service.counters import Counter
 from chatbot_service.exchange import Exchange
 from chatbot_service.histograms import Histogram
 
@@ -58,9 +56,8 @@ class Metrics:
     """What is counted as it happens."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # not annotated there
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self.histograms: list[Histogram] = []
+        self.counters: list[Counter] = []
         self.last_error_type: str | None = None
         self._requests = self._histogram(
             "http_server_request_duration_seconds",
@@ -112,7 +109,7 @@ class Metrics:
 
     def retried(self, model: str) -> None:
         """Count an attempt that is not the first."""
-        self._retries.labels(model).inc()
+        self._retries.count(model)
 
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of one answer."""
@@ -121,28 +118,22 @@ class Metrics:
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused for want of room: a slot, time in the queue, or memory for its body."""
-        self._shed.labels(reason).inc()
+        self._shed.count(reason)
 
     def rate_limited(self, scope: str) -> None:
         """Count a request over a rate limit: the whole pod's, or one client's."""
-        self._limited.labels(scope).inc()
+        self._limited.count(scope)
 
     def loop_lagged(self, seconds: float) -> None:
         """Count one measurement of the event loop's lag."""
         self._loop_lag.observe(seconds)
 
-    def add(self, collector: Collector) -> None:
-        """Show what `collector` reads at every scrape as well."""
-        self.registry.register(collector)
-
-    def render(self) -> bytes:
-        """Return every metric in Prometheus' text form."""
-        return generate_latest(self.registry)
-
     def _histogram(self, name: str, text: str, labels: Sequence[str], *, bounds: Sequence[float]) -> Histogram:
         histogram = Histogram(name, text, labels, bounds=bounds)
-        self.add(histogram)
+        self.histograms.append(histogram)
         return histogram
 
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+        counter = Counter(name, text, labels)
+        self.counters.append(counter)
+        return counter

@@ -7,7 +7,6 @@ process, so uvicorn's own handling of them is off.
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -15,13 +14,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, MutableMapping
-from types import ModuleType
 
 import structlog
 
 from chatbot_service.app import create_admin_app, create_app
 from chatbot_service.credentials import Credentials, FixedKey, KeySource
 from chatbot_service.files import WatchedFile
+from chatbot_service.imports import import_in_thread
 from chatbot_service.listener import Listener
 from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.resources import Resources
@@ -128,8 +127,8 @@ class Process:
         runtime = self._runtime
         settings = runtime.settings
         budget = RetryBudget(percent=settings.retry_budget_percent)
-        upstream = (await _import_in_thread("chatbot_service.upstream")).Upstream(settings, may_resend=budget.take)
-        runtime.calls = (await _import_in_thread("chatbot_service.calls")).Calls(upstream, settings, runtime.metrics, budget=budget)
+        upstream = (await import_in_thread("chatbot_service.upstream")).Upstream(settings, may_resend=budget.take)
+        runtime.calls = (await import_in_thread("chatbot_service.calls")).Calls(upstream, settings, runtime.metrics, budget=budget)
         runtime.upstream = upstream
         collect_garbage_from_now_on()
         runtime.credentials = Credentials(
@@ -171,28 +170,3 @@ def _key_source(settings: Settings) -> KeySource:
     if key is not None:
         log.warning("ANTHROPIC_API_KEY is ignored: ANTHROPIC_API_KEY_FILE is set")
     return WatchedFile(settings.anthropic_api_key_file)
-
-
-async def _import_in_thread(name: str) -> ModuleType:
-    """Import a slow module without holding up the ports; the thread dies with the process, whatever it is at."""
-    loop = asyncio.get_running_loop()
-    imported: asyncio.Future[ModuleType] = loop.create_future()
-
-    def settle(result: ModuleType | BaseException) -> None:
-        if imported.done():
-            return
-        if isinstance(result, BaseException):
-            imported.set_exception(result)
-        else:
-            imported.set_result(result)
-
-    def work() -> None:
-        try:
-            result: ModuleType | BaseException = importlib.import_module(name)
-        except BaseException as error:  # noqa: BLE001  handed to the waiting task
-            result = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is ending
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=work, name="import", daemon=True).start()
-    return await imported

@@ -370,6 +370,19 @@ async def test_an_unforeseen_error_in_a_stream_is_its_terminal_event() -> None:
     assert b"canary" not in connection.sent[-1]["body"]
 
 
+async def test_what_was_on_the_stack_of_a_failed_stream_is_let_go() -> None:
+    upstream = ScriptedUpstream()
+    connection = Connection(upstream, ping_seconds=60)
+    problem = UpstreamOverloaded("busy")
+    upstream.script.put_nowait([Started("m", "claude"), Delta("a")])
+    upstream.script.put_nowait(problem)
+
+    await connection.run()
+
+    assert connection.names == ["start", "delta", "error"]
+    assert problem.__traceback__ is None
+
+
 async def test_events_of_one_read_are_sent_together() -> None:
     upstream = ScriptedUpstream()
     connection = Connection(upstream, ping_seconds=60)

@@ -159,6 +159,17 @@ async def test_a_client_that_left_gets_nothing_and_is_logged_as_499() -> None:
     assert (exchange.outcome, exchange.final_status) == ("client_left", 499)
 
 
+@pytest.mark.parametrize("error", [NotReady("starting"), ClientLeft()])
+async def test_what_was_on_the_stack_of_a_failed_request_is_let_go(error: Exception) -> None:
+    with pytest.raises(TimeoutError) as cause:
+        raise TimeoutError
+    error.__cause__ = cause.value
+
+    await through_boundary(error)
+
+    assert (error.__traceback__, cause.value.__traceback__) == (None, None)
+
+
 def test_a_request_is_one_compact_line_with_the_keys_of_the_contract(service: Service) -> None:
     reply = service.chat(headers={"x-correlation-id": "line-1"})
 

@@ -16,7 +16,7 @@ from chatbot_service.cors import Origins
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.exchange import Exchange
 from chatbot_service.records import Record
-from chatbot_service.telemetry import stack_trace
+from chatbot_service.telemetry import release_frames, stack_trace
 
 SECURITY_HEADERS = {
     b"cache-control": b"no-store",
@@ -91,9 +91,11 @@ class ErrorBoundary:
         exchange = Exchange.of(scope)
         try:
             await self._app(scope, receive, send)
-        except ClientLeft:
+        except ClientLeft as reason:
             exchange.outcome = "client_left"
+            release_frames(reason)
         except Problem as problem:
+            release_frames(problem)
             await self._answer(problem, exchange, send)
         except Exception as error:  # noqa: BLE001  the request error boundary
             log.error("request failed", correlation_id=exchange.correlation_id, http_path=scope["path"], stack_trace=stack_trace(error))

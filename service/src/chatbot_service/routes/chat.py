@@ -21,7 +21,7 @@ from chatbot_service.exchange import Exchange
 from chatbot_service.lifeline import Lifeline
 from chatbot_service.runtime import Runtime
 from chatbot_service.sse import encode_event
-from chatbot_service.telemetry import stack_trace
+from chatbot_service.telemetry import release_frames, stack_trace
 from chatbot_service.validation import ChatRequest, check_media_type, parse_chat
 
 T = TypeVar("T")
@@ -77,6 +77,7 @@ class Chat:
             try:
                 await self._served(lifeline, partial(self._pump, request, exchange, stream, lifeline, latest=latest))
             except Problem as problem:
+                release_frames(problem)
                 await _break_off(problem, exchange, stream)
             except ClientLeft:
                 raise

@@ -80,6 +80,14 @@ def test_requests_first_tokens_and_failures_are_counted(service: Service, simula
     service.wait_until(lambda: [metric.now for metric in growth] == [2, 1, 1, 2, 1, 1], seconds=10)
 
 
+def test_the_first_scrape_need_not_wait_until_the_sdk_is_loaded() -> None:
+    with start_service(wait_ready=False) as service:
+        text = scrape(service)
+
+        assert value(text, "chatbot_ready") == 0
+        assert service.log("api key is missing") == []
+
+
 def test_attempts_and_tokens_are_counted_by_model(service: Service, simulator: Simulator) -> None:
     tokens = "gen_ai_client_token_usage_sum"
     reported = service.report()["tokens"]

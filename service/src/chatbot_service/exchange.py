@@ -19,7 +19,10 @@ Outcome = Literal["done", "error", "client_left"]
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer. `status` is None until the answer begins; of a repeated header, `headers` holds the last."""
+    """One request and its answer. `status` is None until the answer begins, `seconds` is what all of it took, at its end.
+
+    Of a repeated header, `headers` holds the last.
+    """
 
     correlation_id: str
     client_ip: str
@@ -27,6 +30,7 @@ class Exchange:
     method: str = ""
     path: str = ""
     started: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
     status: int | None = None
     body_bytes: int = 0
     response_bytes: int = 0
@@ -34,6 +38,10 @@ class Exchange:
     outcome: Outcome | None = None
     first_token_seconds: float | None = None
     error_code: str | None = None
+
+    def end(self) -> None:
+        """Take the time."""
+        self.seconds = self.elapsed_seconds
 
     def attach(self, scope: Scope) -> None:
         """Make it the exchange of `scope`."""

@@ -17,22 +17,25 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]]) -> None:
     """Raise HttpProblem for a head that is too large, ambiguous or not HTTP/1; the fields' names are in lower case."""
-    size, hosts, host = len(target), 0, b""
-    for name, value in fields:
-        size += len(name) + len(value) + 4
-        if name == b"host":
-            hosts += 1
-            host = value
-        elif name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
-            raise HttpProblem(400, "The only transfer coding taken is chunked, in HTTP/1.1.")
+    size = len(target) + len(b"".join(map(b"".join, fields))) + 4 * len(fields)
     if size > MAX_BYTES or len(fields) > MAX_FIELDS:
         raise too_large()
     if version not in ("1.1", "1.0"):
         raise HttpProblem(400, "The version of HTTP is neither 1.1 nor 1.0.")
+    names = [name for name, _ in fields]
+    if b"transfer-encoding" in names:
+        _check_codings(version, fields)
+    hosts = names.count(b"host")
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise HttpProblem(400, "A request has exactly one Host.")
-    if hosts and not _HOST.fullmatch(host):
+    if hosts and not _HOST.fullmatch(fields[names.index(b"host")][1]):
         raise HttpProblem(400, "The Host is not the name of a host.")
+
+
+def _check_codings(version: str, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    codings = [value.lower() for name, value in fields if name == b"transfer-encoding"]
+    if version != "1.1" or any(coding != b"chunked" for coding in codings):
+        raise HttpProblem(400, "The only transfer coding taken is chunked, in HTTP/1.1.")
 
 
 def too_large() -> HttpProblem:

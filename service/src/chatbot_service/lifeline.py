@@ -17,6 +17,8 @@ _CLIENT_LEFT = "chatbot.client_left"
 class Lifeline:
     """Ends the work inside its block at `deadline` (in the event loop's time) or when `cut` is called."""
 
+    __slots__ = ("_cancelling", "_deadline", "_loop", "_reason", "_task", "_timer")
+
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._loop = asyncio.get_running_loop()
@@ -26,7 +28,7 @@ class Lifeline:
         self._cancelling = 0
 
     def __enter__(self) -> Self:
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         self._cancelling = self._task.cancelling() if self._task is not None else 0
         self._timer = self._loop.call_at(self._deadline, self._expire)
         return self

@@ -97,7 +97,7 @@ class Metrics:
         method, status = exchange.method, exchange.final_status
         error_type = exchange.error_code or str(status) if exchange.failed else ""
         series = self._requests.series(method if method in METHODS else OTHER, route, status, error_type)
-        series.observe(exchange.elapsed_seconds)
+        series.observe(exchange.seconds)
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)
 

@@ -21,7 +21,6 @@ from chatbot_service.telemetry import release_frames, stack_trace
 SECURITY_HEADERS = {
     b"cache-control": b"no-store",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
-    b"referrer-policy": b"no-referrer",
     b"x-content-type-options": b"nosniff",
 }
 """On every answer that has none of its own by that name: answers are data for one client, never a page. OWASP, REST security."""
@@ -67,6 +66,7 @@ class Exchanges:
         try:
             await self._app(scope, receive, send_tracked)
         finally:
+            exchange.end()
             for record in self._records:
                 record(exchange)
 

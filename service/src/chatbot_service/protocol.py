@@ -225,7 +225,7 @@ class Protocol(HttpToolsProtocol):
             self._expect_next_within(self.timeout_keep_alive)
             return
         super().on_message_complete()
-        if self.cycle is self._running:
+        if self.flow.read_paused and self.cycle is self._running:
             self.flow.resume_reading()  # its body is there, however large: what is left to hear is that the client leaves
 
     # What goes out

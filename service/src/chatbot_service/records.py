@@ -27,7 +27,7 @@ class AccessLog:
             "http_method": exchange.method,
             "http_path": exchange.path,
             "http_status": exchange.final_status,
-            "duration": format_duration(exchange.elapsed_seconds),
+            "duration": format_duration(exchange.seconds),
             "client_ip": exchange.client_ip,
             "response_size": exchange.response_bytes,
         }
@@ -59,6 +59,6 @@ class Counts:
         left = exchange.outcome == "client_left"
         self._traffic.record(
             error=exchange.failed and not left,
-            latency_seconds=exchange.elapsed_seconds if served and not left and not exchange.streamed else None,
+            latency_seconds=exchange.seconds if served and not left and not exchange.streamed else None,
             first_token_seconds=exchange.first_token_seconds,
         )

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from chatbot_service.exposition import Exposition
 from chatbot_service.files import SystemPrompt
+from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
 from chatbot_service.resources import Resources, memory_rss_bytes, open_file_descriptors
 from chatbot_service.runtime import Runtime
@@ -112,6 +114,6 @@ def test_memory_and_descriptors_are_those_of_now() -> None:
     assert after[1] == before[1] + 10
 
 
-def lag_count(metrics: Any) -> float:
-    count: float = metrics.registry.get_sample_value("chatbot_event_loop_lag_seconds_count")
+def lag_count(metrics: Metrics) -> float:
+    count: float = Exposition(metrics).registry.get_sample_value("chatbot_event_loop_lag_seconds_count")
     return count

@@ -11,7 +11,7 @@ from chatbot_service.attempts import Call, OpenStream
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Answer, Delta, Finished, Started, Turn
 from chatbot_service.errors import CircuitOpen, ClientLeft, DeadlinePassed, UpstreamOverloaded, UpstreamProblem, UpstreamRateLimited
-from chatbot_service.lifeline import Lifeline
+from chatbot_service.lifeline import Lifeline, Lifelines
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.settings import Settings
@@ -57,7 +57,7 @@ class Line:
         return count
 
     def _lifeline(self) -> Lifeline:
-        self.lifeline = Lifeline(asyncio.get_running_loop().time() + 30)
+        self.lifeline = Lifeline(asyncio.get_running_loop().time() + 30, Lifelines())
         return self.lifeline
 
 

@@ -28,7 +28,7 @@ from chatbot_service.errors import (
     UpstreamUnreachable,
 )
 from chatbot_service.exposition import Exposition
-from chatbot_service.lifeline import Lifeline
+from chatbot_service.lifeline import Lifeline, Lifelines
 from chatbot_service.metrics import Metrics
 from chatbot_service.resilience.breaker import Breaker
 from chatbot_service.resilience.budget import RetryBudget
@@ -152,7 +152,7 @@ class Bench:
         return Exposition(self.metrics).registry.get_sample_value(name, {**labels, "error_type": error_type})
 
     async def _within(self, seconds: float, ask: Callable[..., Awaitable[T]]) -> T:
-        with Lifeline(asyncio.get_running_loop().time() + seconds) as lifeline:
+        with Lifeline(asyncio.get_running_loop().time() + seconds, Lifelines()) as lifeline:
             self.lifeline = lifeline
             return await ask(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
 
@@ -514,7 +514,7 @@ async def test_a_stream_that_outlasts_its_whole_time_is_not_the_apis_fault_but_i
     bench.upstream.streams = [[[Delta("a")]]]
 
     async def read_on() -> None:
-        with Lifeline(asyncio.get_running_loop().time() + 30) as lifeline:
+        with Lifeline(asyncio.get_running_loop().time() + 30, Lifelines()) as lifeline:
             stream = await bench.calls.open(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
             bench.now += 600
             lifeline.extend(asyncio.get_running_loop().time())

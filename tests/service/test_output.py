@@ -99,6 +99,19 @@ async def test_the_end_waits_for_no_other_line(pipe: Pipe) -> None:
     assert pipe.read() == b"one\n"
 
 
+async def test_more_lines_at_once_than_may_wait_are_all_written_to_who_takes_them(tmp_path: Path) -> None:
+    path, lines = tmp_path / "log", lines_of(100)
+    with path.open("wb") as file:
+        output = Output(file.fileno(), max_waiting_bytes=PIPE_BYTES)
+
+        for line in lines:  # as thousands of streams that are cut at once
+            output.write_soon(line)
+        output.close(seconds=0.1)
+
+    assert path.read_bytes().splitlines() == lines
+    assert output.dropped == 0
+
+
 def test_a_full_pipe_keeps_nobody_waiting_and_gets_every_line_in_order_later(pipe: Pipe) -> None:
     lines = lines_of(100)
 

@@ -115,5 +115,6 @@ def test_memory_and_descriptors_are_those_of_now() -> None:
 
 
 def lag_count(metrics: Metrics) -> float:
-    count: float = Exposition(metrics).registry.get_sample_value("chatbot_event_loop_lag_seconds_count")
+    count = Exposition(metrics).registry.get_sample_value("chatbot_event_loop_lag_seconds_count")
+    assert count is not None
     return count

@@ -10,8 +10,7 @@ from contextlib import suppress
 
 import structlog
 
-from chatbot_service.errors import ShuttingDown
-from chatbot_service.lifeline import Lifeline
+from chatbot_service.lifeline import Lifelines
 
 LAST_WORDS_SECONDS = 1.0
 """For answers that have been cut to reach their clients."""
@@ -20,14 +19,14 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Drain:
-    """The end of this process, and the requests that hang on it."""
+    """The end of this process, and of the work that hangs on `lifelines`."""
 
-    def __init__(self, *, delay_seconds: float, timeout_seconds: float) -> None:
+    def __init__(self, lifelines: Lifelines, *, delay_seconds: float, timeout_seconds: float) -> None:
+        self._lifelines = lifelines
         self._delay_seconds = delay_seconds
         self._timeout_seconds = timeout_seconds
         self._begun = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._held: set[Lifeline] = set()
         self._cut = False
         self._last_words: asyncio.Timeout | None = None
 
@@ -45,21 +44,10 @@ class Drain:
             return
         self._cut = True
         self._hurried.set()
-        log.info("requests cut", in_flight=len(self._held))
-        for lifeline in list(self._held):
-            lifeline.cut(_shutting_down())
+        log.info("requests cut", in_flight=len(self._lifelines))
+        self._lifelines.end()
         if self._last_words is not None:
             self._last_words.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_SECONDS)
-
-    def hold(self, lifeline: Lifeline) -> None:
-        """Cut `lifeline` if the end comes before its release; raises ShuttingDown after the end."""
-        if self._cut:
-            raise _shutting_down()
-        self._held.add(lifeline)
-
-    def release(self, lifeline: Lifeline) -> None:
-        """Let go of `lifeline`, whose work is over."""
-        self._held.discard(lifeline)
 
     async def wait_until_begun(self) -> None:
         """Return when the process has been told to end."""
@@ -77,7 +65,3 @@ class Drain:
             async with asyncio.timeout(LAST_WORDS_SECONDS if self._cut else None) as self._last_words:
                 await work
         timer.cancel()
-
-
-def _shutting_down() -> ShuttingDown:
-    return ShuttingDown("The service is being stopped.")

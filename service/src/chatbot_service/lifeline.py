@@ -1,42 +1,92 @@
 """What a request's work hangs on: it ends, by an error, when the client leaves, when its time is over or when the process must go.
 
-One object and one timer instead of a task and a timeout for each of them. Like `asyncio.timeout`, it cancels the task that it was
-entered in and turns that cancellation, and no other, into the error that was the reason.
+One object a request and one timer for all of them, instead of a task and a timeout for each reason. Like `asyncio.timeout`, a lifeline
+cancels the task that it was entered in and turns that cancellation, and no other, into the error that was the reason.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
-from chatbot_service.errors import ClientLeft, DeadlinePassed, ServiceError
+from chatbot_service.errors import ClientLeft, DeadlinePassed, ServiceError, ShuttingDown
 
 _CLIENT_LEFT = "chatbot.client_left"
 
 
+class Lifelines:
+    """Those of all the work that is being done."""
+
+    def __init__(self) -> None:
+        self._held: set[Lifeline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = math.inf
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, lifeline: "Lifeline") -> None:
+        """Cut `lifeline` at its deadline, or at the end of them all; raises ShuttingDown after that."""
+        if self._ended:
+            raise _shutting_down()
+        self._held.add(lifeline)
+        if lifeline.deadline < self._rings:
+            self._ring_at(lifeline.deadline)
+
+    def release(self, lifeline: "Lifeline") -> None:
+        """Let go of `lifeline`, whose work is over."""
+        self._held.discard(lifeline)
+
+    def end(self) -> None:
+        """Cut them all, and whatever comes later."""
+        self._ended = True
+        for lifeline in list(self._held):
+            lifeline.cut(_shutting_down())
+
+    def _ring_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = deadline
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        """Cut what is due. The timer may ring for work that is long over; nothing is done when work ends in time."""
+        self._timer, self._rings = None, math.inf
+        now = asyncio.get_running_loop().time()
+        deadlines = [math.inf]
+        for lifeline in self._held:
+            if lifeline.deadline <= now:
+                lifeline.expire()
+            else:
+                deadlines.append(lifeline.deadline)
+        if (earliest := min(deadlines)) < math.inf:
+            self._ring_at(earliest)
+
+
 class Lifeline:
-    """Ends the work inside its block at `deadline` (in the event loop's time) or when `cut` is called."""
+    """Ends the work inside its block at `deadline` (in the event loop's time), or when `cut` is called, by it or by `among`."""
 
-    __slots__ = ("_cancelling", "_deadline", "_loop", "_reason", "_task", "_timer")
+    __slots__ = ("_among", "_cancelling", "_loop", "_reason", "_task", "deadline")
 
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
+    def __init__(self, deadline: float, among: Lifelines) -> None:
+        self.deadline = deadline
+        self._among = among
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._reason: ServiceError | None = None
         self._cancelling = 0
 
     def __enter__(self) -> Self:
+        self._among.hold(self)
         self._task = asyncio.current_task(self._loop)
         self._cancelling = self._task.cancelling() if self._task is not None else 0
-        self._timer = self._loop.call_at(self._deadline, self._expire)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
         task, self._task = self._task, None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._among.release(self)
         if self._reason is None or task is None:
             return
         still_cancelled = task.uncancel() > self._cancelling
@@ -46,7 +96,7 @@ class Lifeline:
     @property
     def left_seconds(self) -> float:
         """Return the time until the deadline, negative after it."""
-        return self._deadline - self._loop.time()
+        return self.deadline - self._loop.time()
 
     @property
     def expired(self) -> bool:
@@ -54,17 +104,18 @@ class Lifeline:
         return isinstance(self._reason, DeadlinePassed)
 
     def extend(self, deadline: float) -> None:
-        """Move the deadline."""
-        self._deadline = deadline
-        if self._timer is not None and self._task is not None:
-            self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._expire)
+        """Move the deadline to a later one."""
+        self.deadline = deadline
 
     def cut(self, reason: ServiceError) -> None:
         """End the work with `reason`; the first reason stands, and one that comes after the end changes nothing."""
         if self._task is not None and self._reason is None:
             self._reason = reason
             self._task.cancel()
+
+    def expire(self) -> None:
+        """End the work because its time is over."""
+        self.cut(DeadlinePassed("The answer took longer than a request may take."))
 
     def hang_on_client(self, scope: MutableMapping[str, Any]) -> None:
         """Have the work of the request of `scope` ended with ClientLeft when its client leaves.
@@ -76,12 +127,13 @@ class Lifeline:
     def _lose_client(self) -> None:
         self.cut(ClientLeft())
 
-    def _expire(self) -> None:
-        self.cut(DeadlinePassed("The answer took longer than a request may take."))
-
 
 def client_has_left(scope: Mapping[str, object]) -> None:
     """Tell the request of `scope`; for the server, which alone knows."""
     tell = scope.get(_CLIENT_LEFT)
     if callable(tell):
         tell()
+
+
+def _shutting_down() -> ShuttingDown:
+    return ShuttingDown("The service is being stopped.")

@@ -13,6 +13,8 @@ from collections import deque
 
 MAX_WAITING_BYTES = 1024 * 1024
 SOON_SECONDS = 0.01
+SOON_BYTES = 32 * 1024
+"""What may wait for more: half of what a pipe takes, and far from what is dropped."""
 CHUNK_BYTES = select.PIPE_BUF
 """A pipe that is writable takes as many bytes at once; a longer write might wait."""
 
@@ -51,7 +53,9 @@ class Output:
     def write_soon(self, line: bytes) -> None:
         """Take one line that may wait SOON_SECONDS for others, because a write costs as much as all the rest; in the event loop only."""
         self._take(line)
-        if self._soon is None:
+        if self._waiting_bytes >= SOON_BYTES:
+            self.flush()
+        elif self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._write_waiting)
 
     def flush(self) -> None:

@@ -10,6 +10,7 @@ from chatbot_service.credentials import Credentials
 from chatbot_service.drain import Drain
 from chatbot_service.errors import NotReady
 from chatbot_service.files import SystemPrompt, WatchedFile
+from chatbot_service.lifeline import Lifelines
 from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
 from chatbot_service.readiness import Readiness
@@ -34,6 +35,7 @@ class Runtime:
     readiness: Readiness
     traffic: Traffic
     metrics: Metrics
+    lifelines: Lifelines
     drain: Drain
     output: Output
     slots: Slots
@@ -53,14 +55,15 @@ class Runtime:
     def create(cls, settings: Settings, prompt: SystemPrompt, *, output: Output | None = None) -> "Runtime":
         """Return the state of a process that has just started."""
         clock = time.monotonic
-        metrics = Metrics()
+        metrics, lifelines = Metrics(), Lifelines()
         return cls(
             settings,
             prompt,
             Readiness(clock=clock),
             Traffic(clock=clock),
             metrics,
-            Drain(delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
+            lifelines,
+            Drain(lifelines, delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
             output if output is not None else Output.standard(),
             _slots(settings, metrics),
             Bodies(settings.max_request_size, within_seconds=settings.request_timeout, on_refused=metrics.shed),

@@ -116,11 +116,16 @@ class Process:
             drain.skip_delay()
         if self._signals == 2:
             drain.cut()
-            hurry = threading.Timer(HURRIED_END_SECONDS, os._exit, [0])
+            hurry = threading.Timer(HURRIED_END_SECONDS, self._leave)
             hurry.daemon = True
             hurry.start()
         elif self._signals > 2:
-            os._exit(0)
+            self._leave()
+
+    def _leave(self) -> None:
+        """End the process now, with the lines that its reader takes at once."""
+        self._runtime.output.flush()
+        os._exit(0)
 
     async def _keep(self) -> None:
         """Load what it takes to ask the model's API, then keep key, prompt and readiness current."""

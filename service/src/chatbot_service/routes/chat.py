@@ -5,16 +5,14 @@ and the end of the drain cut.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 import structlog
 from starlette.types import Receive, Scope, Send
 
 from chatbot_service.attempts import Call, OpenStream
-from chatbot_service.conversation import Answer, Delta, Event, Finished, Started, Usage
+from chatbot_service.conversation import Delta, Event, Finished, Started, Usage
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.event_stream import PING_SECONDS, EventStream
 from chatbot_service.exchange import Exchange
@@ -23,8 +21,6 @@ from chatbot_service.runtime import Runtime
 from chatbot_service.sse import encode_event
 from chatbot_service.telemetry import release_frames, stack_trace
 from chatbot_service.validation import ChatRequest, check_media_type, parse_chat
-
-T = TypeVar("T")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -44,7 +40,7 @@ class Chat:
         check_media_type(exchange.headers)
         request = parse_chat(await self._runtime.bodies.read(exchange, receive))
         exchange.streamed = request.stream or b"text/event-stream" in exchange.headers.get(b"accept", b"")
-        lifeline = Lifeline(began + self._settings.request_timeout)
+        lifeline = Lifeline(began + self._settings.request_timeout, self._runtime.lifelines)
         lifeline.hang_on_client(scope)
         if exchange.streamed:
             stream = EventStream(send, began=began, ping_seconds=self._ping_seconds)
@@ -53,7 +49,11 @@ class Chat:
             await self._answer(request, exchange, send, lifeline)
 
     async def _answer(self, request: ChatRequest, exchange: Exchange, send: Send, lifeline: Lifeline) -> None:
-        answer = await self._served(lifeline, partial(self._complete, request, Call(lifeline, exchange.correlation_id)))
+        call = Call(lifeline, exchange.correlation_id)
+        with lifeline:
+            async with self._runtime.slots.taken():
+                calls = self._runtime.require_calls()
+                answer = await calls.complete(request.conversation, system=self._runtime.prompt.text, call=call)
         self._count(answer.usage)
         body = orjson.dumps(
             {
@@ -69,13 +69,12 @@ class Chat:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _complete(self, request: ChatRequest, call: Call) -> Awaitable[Answer]:
-        return self._runtime.require_calls().complete(request.conversation, system=self._runtime.prompt.text, call=call)
-
     async def _stream(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, latest: float) -> None:
         async with stream:
             try:
-                await self._served(lifeline, partial(self._pump, request, exchange, stream, lifeline, latest=latest))
+                with lifeline:
+                    async with self._runtime.slots.taken():
+                        await self._pump(request, exchange, stream, lifeline, latest=latest)
             except Problem as problem:
                 release_frames(problem)
                 await _break_off(problem, exchange, stream)
@@ -108,17 +107,6 @@ class Chat:
             batch = await source.read()
         self._count(batch[-1].usage)
         await stream.write(_encode_all(batch, exchange), last=True)
-
-    async def _served(self, lifeline: Lifeline, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work` in a slot. It ends when the lifeline is cut, by the end of the drain as well."""
-        drain = self._runtime.drain
-        drain.hold(lifeline)
-        try:
-            with lifeline:
-                async with self._runtime.slots.taken():
-                    return await work()
-        finally:
-            drain.release(lifeline)
 
     def _count(self, usage: Usage) -> None:
         self._runtime.traffic.input_tokens += usage.input_tokens

@@ -230,6 +230,32 @@ def test_a_line_that_a_full_disk_cuts_ends_before_the_next(tmp_path: Path) -> No
     assert log.read_bytes() == b"first\nseco\nfourth\n"
 
 
+def test_a_third_signal_leaves_no_line_behind() -> None:
+    code = """
+        import asyncio, signal
+        from chatbot_service.files import SystemPrompt
+        from chatbot_service.runtime import Runtime
+        from chatbot_service.server import Process
+        from chatbot_service.settings import Settings
+        from chatbot_service.telemetry import configure_logging
+
+        async def end() -> None:
+            settings = Settings()
+            output = configure_logging(settings)
+            process = Process(Runtime.create(settings, SystemPrompt(None), output=output))
+            for number in (1, 2):
+                process._signalled(signal.SIGTERM)
+            output.write_soon(b"last")
+            process._signalled(signal.SIGTERM)
+
+        asyncio.run(end())
+    """
+
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=30, stdout=subprocess.PIPE)
+
+    assert ended.stdout.splitlines()[-1] == b"last"
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port: int = held.getsockname()[1]

@@ -161,8 +161,12 @@ def start_operator(account: Account, directory: Path, *, wait: bool = True, **en
         finally:
             process.kill()
     assert code == 0, log.read_text()
-    errors = [line for line in log.read_text().splitlines() if '"level":"error"' in line or line.startswith(("Traceback", "  File"))]
-    assert errors == [], f"unexpected in the log: {errors}"
+    assert (errors := complaints(log)) == [], f"unexpected in the log: {errors}"
+
+
+def complaints(log: Path) -> list[str]:
+    """Return the lines of an operator's log that speak of a defect."""
+    return [line for line in log.read_text().splitlines() if '"level":"error"' in line or line.startswith(("Traceback", "  File"))]
 
 
 @dataclass(frozen=True)

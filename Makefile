@@ -16,7 +16,7 @@ STEP := scripts/step.sh
 READY := .venv/ready
 DISTRIBUTIONS := operator service simulator
 LOCKED := requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
-QUICK := not programs and not soak and not api and not cluster and not images
+QUICK := not programs and not soak and not api and not faults and not cluster and not images
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
 
@@ -46,6 +46,7 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
+	@$(STEP) "faults between operator and API server" $(BIN)/pytest -q -m faults
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster
 
 images: setup ## build the three images into .build/images

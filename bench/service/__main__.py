@@ -19,17 +19,20 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench.service.candidates import BUILDERS, DIRECTLY, Candidate, Place
+from bench.service.candidates import BARE, BUILDERS, DIRECTLY, GO_PROXY, SERVICE, Candidate, Place
 from bench.service.figures import Measured, Round, Run
 from bench.service.installed import BUILD, HERE, Binaries, NotRun, build_binaries
 from bench.service.load import Target, upstream
-from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct
+from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct, measure_in_turns
+from bench.service.processes import Ended
 from bench.service.tables import render
 
 METHOD = (
     "CPU time is the run time of the candidate's process tree, which has one core for itself. Requests are answered whole, 8 at a time; "
-    "events come on 20 streams, one every 20 ms on each. Latency is above the upstream's own, a request's that of one at a time."
+    "events come on 20 streams, one every 20 ms on each. Latency is above the upstream's own, a request's that of one at a time. What is "
+    "required against the Go proxy and the bare route is measured in turns: all of them run, and windows of a second or two alternate."
 )
+IN_TURNS = (SERVICE, BARE, GO_PROXY)
 RESULTS = HERE / "results.md"
 
 
@@ -107,15 +110,29 @@ class Bench:
                     _say(f"round {number} of {rounds}: {candidate.name}")
                     measured[candidate.name] = self._measure(candidate, url, direct)
                 found.append({candidate.name: measured[candidate.name] for candidate in candidates})
-        return Run(found)
+        return Run(found, self._in_turns([each for each in candidates if each.name in IN_TURNS], chance))
+
+    def _in_turns(self, candidates: Sequence[Candidate], chance: random.Random) -> list[Round]:
+        _say(f"in turns: {', '.join(candidate.name for candidate in candidates)}")
+        with upstream(self.binaries.upstream) as url:
+            entrants = [(candidate, *self._placed(candidate, url)) for candidate in candidates]
+            try:
+                return measure_in_turns(entrants, core=self.core, chance=chance, extent=self.extent)
+            except (Ended, TimeoutError) as error:
+                _say(f"in turns: given up: {error}")
+                return []
 
     def _measure(self, candidate: Candidate, upstream_url: str, direct: Direct) -> Measured:
+        place, target = self._placed(candidate, upstream_url)
+        return measure(candidate, place, target, core=self.core, direct=direct, extent=self.extent)
+
+    def _placed(self, candidate: Candidate, upstream_url: str) -> tuple[Place, Target]:
+        """Return where `candidate` runs, in an empty folder of its own, and how it is asked there."""
         folder = BUILD / "run" / candidate.name.replace(" ", "-")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         place = Place(_free_port(), folder, upstream_url)
-        target = Target(self.binaries.load, place.url, candidate.asks, upstream_url)
-        return measure(candidate, place, target, core=self.core, direct=direct, extent=self.extent)
+        return place, Target(self.binaries.load, place.url, candidate.asks, upstream_url)
 
 
 def _about(candidates: Sequence[Candidate], *, rounds: int, seed: int, seconds: float) -> list[str]:

@@ -79,6 +79,12 @@ class Run:
     """All rounds of one run."""
 
     rounds: Sequence[Round] = field(default_factory=list)
+    turns: Sequence[Round] = field(default_factory=list)
+    """Of those whose difference is small beside the machine's moods: they ran at the same time and were asked in turns."""
+
+    def in_turns(self) -> "Run":
+        """Return the turns alone."""
+        return Run(self.turns)
 
     def candidates(self) -> list[str]:
         """Return everybody who was measured at all, in the order of the first mention."""

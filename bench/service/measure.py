@@ -1,13 +1,14 @@
-"""One candidate through every phase of a round."""
+"""One candidate through every phase of a round, and a few in turns."""
 
 import http.client
+import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from bench.service.candidates import Candidate, Place
-from bench.service.figures import Figure, Held, Measured
+from bench.service.figures import Figure, Held, Measured, Round
 from bench.service.load import Load, Report, Stream, Target, load
 from bench.service.processes import Ended, Program, busy_seconds, running
 
@@ -29,16 +30,17 @@ DISTURBED = f"other programs used more than {OTHERS_SHARE:.0%} of its core meanw
 
 @dataclass(frozen=True)
 class Extent:
-    """How long everything is measured, as a multiple of the usual, and how many streams are held."""
+    """How long everything is measured, as a multiple of the usual, how many turns there are, and how many streams are held."""
 
     length: float
+    turns: int
     beside: int
     held: tuple[int, int]
 
 
-FULL = Extent(1.0, 1000, (5000, 8000))
-SHORT = replace(FULL, length=0.6)
-TRIAL = Extent(0.1, 50, (100, 200))
+FULL = Extent(1.0, 16, 1000, (5000, 8000))
+SHORT = replace(FULL, length=0.6, turns=8)
+TRIAL = Extent(0.1, 1, 50, (100, 200))
 """Shows that everything works; its figures mean nothing."""
 
 
@@ -80,6 +82,31 @@ def measure(candidate: Candidate, place: Place, target: Target, *, core: int, di
     return Measured(found.figures, found.held, found.notes)
 
 
+def measure_in_turns(
+    entrants: Sequence[tuple[Candidate, Place, Target]], *, core: int, chance: random.Random, extent: Extent
+) -> list[Round]:
+    """Start everybody, then measure one after the other for a moment, in random order in each turn; raises Ended and TimeoutError."""
+    turns: list[Round] = []
+    with ExitStack() as stack:
+        started = {
+            candidate.name: _Phases(
+                candidate,
+                place,
+                target,
+                stack.enter_context(running(candidate.name, candidate.command(place), core=core, folder=place.folder)),
+                extent,
+                _Findings(),
+            )
+            for candidate, place, target in entrants
+        }
+        for phases in started.values():
+            phases.start()
+        for _ in range(extent.turns):
+            order = chance.sample(list(started), len(started))
+            turns.append({name: replace(started[name], found=_Findings()).turn() for name in order})
+    return turns
+
+
 @dataclass(frozen=True)
 class _Findings:
     figures: dict[Figure, float] = field(default_factory=dict)
@@ -111,6 +138,15 @@ class _Phases:
             self.found.figures[figure] = self.program.cpu_seconds() * 1000
         self._settle()
         self.found.figures[Figure.IDLE_MB] = self.program.memory_bytes() / 1e6
+
+    def turn(self) -> Measured:
+        """Return what requests and events cost at this moment."""
+        with load(self.target, connections=CONNECTIONS) as requests:
+            self._settle(0.5)
+            self._per_request(Figure.REQUEST_US, self._window(requests, 1))
+        with self._streams(STREAMS, SPACED) as streams:
+            self._per_event(Figure.EVENT_US, self._window(streams, 2))
+        return Measured(self.found.figures, notes=self.found.notes)
 
     def requests(self, direct: Direct) -> None:
         """Whole answers: under load for their cost, one by one for their latency."""

@@ -3,6 +3,8 @@
 It stands before the routes of the API alone, so that neither probes nor what the router refuses take a part of any limit.
 """
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot_service.addresses import network_of
@@ -19,19 +21,15 @@ class Admission:
         self._tokens = runtime.tokens
         self._limits = runtime.limits
         self._slots = runtime.slots
-        self._bodies = runtime.bodies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; what it read of its body is held until then."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Serve one request."""
         exchange = Exchange.of(scope)
         client = self._client(exchange)
         if self._limits is not None:
             self._limits.admit(client)
         self._slots.check()
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._bodies.release(exchange)
+        return self._app(scope, receive, send)
 
     def _client(self, exchange: Exchange) -> str:
         """Return what the client is known by: its token's hash where tokens are asked for, else its address."""

@@ -34,19 +34,22 @@ class Chat:
         self._ping_seconds = ping_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request; what is read of its body is held until then."""
         exchange = Exchange.of(scope)
         began = asyncio.get_running_loop().time() - exchange.elapsed_seconds
-        check_media_type(exchange.headers)
-        request = parse_chat(await self._runtime.bodies.read(exchange, receive))
-        exchange.streamed = request.stream or b"text/event-stream" in exchange.headers.get(b"accept", b"")
         lifeline = Lifeline(began + self._settings.request_timeout, self._runtime.lifelines)
-        lifeline.hang_on_client(scope)
-        if exchange.streamed:
-            stream = EventStream(send, began=began, ping_seconds=self._ping_seconds)
-            await self._stream(request, exchange, stream, lifeline, latest=began + self._settings.upstream_total_timeout)
-        else:
-            await self._answer(request, exchange, send, lifeline)
+        try:
+            check_media_type(exchange.headers)
+            request = parse_chat(await self._runtime.bodies.read(exchange, receive))
+            lifeline.hang_on_client(scope)
+            exchange.streamed = request.stream or b"text/event-stream" in exchange.headers.get(b"accept", b"")
+            if exchange.streamed:
+                stream = EventStream(send, began=began, ping_seconds=self._ping_seconds)
+                await self._stream(request, exchange, stream, lifeline, latest=began + self._settings.upstream_total_timeout)
+            else:
+                await self._answer(request, exchange, send, lifeline)
+        finally:
+            self._runtime.bodies.release(exchange)
 
     async def _answer(self, request: ChatRequest, exchange: Exchange, send: Send, lifeline: Lifeline) -> None:
         call = Call(lifeline, exchange.correlation_id)

@@ -39,6 +39,10 @@ def test_what_stays_is_not(kind: type[UpstreamProblem]) -> None:
     assert wait(kind("x")) is None
 
 
+def test_a_redirect_leads_to_the_same_place_again() -> None:
+    assert wait(UpstreamFailed("x", upstream_status=307)) is None
+
+
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [

@@ -50,4 +50,6 @@ def is_retriable(problem: UpstreamProblem) -> bool:
         return problem.should_retry is not False and asked is not None and asked <= RATE_LIMIT_PATIENCE_SECONDS
     if problem.should_retry is not None:
         return problem.should_retry
+    if 300 <= (problem.upstream_status or 0) < 400:
+        return False
     return isinstance(problem, (UpstreamFailed, UpstreamOverloaded, UpstreamTimeout))

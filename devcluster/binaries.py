@@ -88,6 +88,7 @@ BINARIES: Mapping[str, Binary] = {
         Binary(
             "helm", versions.HELM, "extras", "helm.sh/helm/v4/cmd/helm", (f"helm.sh/helm/v4/internal/version.version=v{versions.HELM}",)
         ),
+        Binary("kwok", versions.KWOK, "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     )
 }
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")

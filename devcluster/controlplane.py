@@ -49,6 +49,8 @@ class ControlPlane:
     bind_address: str = "127.0.0.1"
     node_address: str | None = None  # where pods reach the API server; None: there is no node, hence no scheduler
     ephemeral: bool = False  # data outlives no crash of the machine, and the port is one of ours (`reserved_port`)
+    schedules: bool = False  # run kube-scheduler without a node_address too: for nodes that are played
+    controller_flags: tuple[str, ...] = ()  # more of them for kube-controller-manager and kube-scheduler
 
     @property
     def url(self) -> str:
@@ -82,7 +84,7 @@ class ControlPlane:
         started = [self._start_etcd(), self._start_api_server()]
         processes.wait_until_ready(self.state, "kube-apiserver", self.ready, timeout_seconds=READY_SECONDS)
         started.append(self._start_controller("kube-controller-manager", *self._controller_manager_flags()))
-        if self.node_address:
+        if self.node_address or self.schedules:
             started.append(self._start_controller("kube-scheduler"))
         processes.wait_until_ready(self.state, "kube-controller-manager", self._controllers_work, timeout_seconds=READY_SECONDS)
         return any(started)
@@ -175,7 +177,7 @@ class ControlPlane:
     def _start_controller(self, name: str, *flags: str) -> bool:
         kubeconfig = self.write_kubeconfig(self.state / f"{name}.kubeconfig", user=f"system:{name}")
         always = [f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0"]
-        return processes.start(self.state, name, [binaries.binary(name), *always, *flags])
+        return processes.start(self.state, name, [binaries.binary(name), *always, *flags, *self.controller_flags])
 
     def _controllers_work(self) -> bool:
         """Say whether the controllers made what every namespace gets."""
@@ -201,15 +203,15 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(directory: Path) -> Iterator[ControlPlane]:
+def control_plane(directory: Path, *, schedules: bool = False, controller_flags: tuple[str, ...] = ()) -> Iterator[ControlPlane]:
     """Run a control plane without a node, with empty data, until the block ends or the calling process dies in whatever way."""
-    binaries.build(binaries.CONTROL_PLANE)
+    binaries.build([*binaries.CONTROL_PLANE, *(["kube-scheduler"] if schedules else [])])
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     processes.stop_all(directory, grace_seconds=0)
     shutil.rmtree(directory / "etcd", ignore_errors=True)
     with reserved_port() as port, processes.ended_with_caller(directory):
-        plane = ControlPlane(directory, port, ephemeral=True)
+        plane = ControlPlane(directory, port, ephemeral=True, schedules=schedules, controller_flags=controller_flags)
         plane.start()
         yield plane
     shutil.rmtree(directory / "etcd", ignore_errors=True)  # tens of megabytes; the logs stay

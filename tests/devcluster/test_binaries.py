@@ -44,6 +44,7 @@ def stand_in_for_go(
         ("etcd", f"go.etcd.io/etcd/server/v3 v{versions.ETCD}"),
         ("extras", f"github.com/coredns/coredns v{versions.COREDNS}"),
         ("extras", f"helm.sh/helm/v4 v{versions.HELM}"),
+        ("kwok", f"sigs.k8s.io/kwok v{versions.KWOK}"),
     ],
 )
 def test_tools_module_requires_the_version(module: str, requirement: str) -> None:

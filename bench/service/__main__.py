@@ -5,19 +5,15 @@ The candidate has one core for itself; the load generator, the upstream and this
 
 import argparse
 import os
-import platform
 import random
 import resource
 import shutil
-import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from bench.service.candidates import BARE, BUILDERS, DIRECTLY, GO_PROXY, SERVICE, Candidate, Place
 from bench.service.figures import Measured, Round, Run
@@ -26,6 +22,7 @@ from bench.service.load import Target, upstream
 from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct, measure_in_turns
 from bench.service.processes import Ended
 from bench.service.tables import render
+from bench.session import end_by_sigterm, machine, say
 
 METHOD = (
     "CPU time is the run time of the candidate's process tree, which has one core for itself. Requests are answered whole, 8 at a time; "
@@ -38,7 +35,7 @@ RESULTS = HERE / "results.md"
 
 def main() -> None:
     """Run the command."""
-    signal.signal(signal.SIGTERM, _leave)
+    end_by_sigterm()
     arguments = _arguments()
     own_core, core = _cores()
     os.sched_setaffinity(0, {own_core})
@@ -81,12 +78,12 @@ def _prepare(names: Sequence[str], binaries: Binaries) -> tuple[list[Candidate],
     """Return who can be measured, and why the others cannot."""
     candidates, missing = [], {}
     for name in names:
-        _say(f"preparing {name}")
+        say(f"preparing {name}")
         try:
             candidates.append(BUILDERS[name](binaries))
         except NotRun as error:
             missing[name] = str(error)
-            _say(f"{name}: not run: {error}")
+            say(f"{name}: not run: {error}")
     return candidates, missing
 
 
@@ -107,19 +104,19 @@ class Bench:
                 direct = measure_direct(Target(self.binaries.load, url, DIRECTLY, url), self.extent)
                 measured = {}
                 for candidate in chance.sample(candidates, len(candidates)):
-                    _say(f"round {number} of {rounds}: {candidate.name}")
+                    say(f"round {number} of {rounds}: {candidate.name}")
                     measured[candidate.name] = self._measure(candidate, url, direct)
                 found.append({candidate.name: measured[candidate.name] for candidate in candidates})
         return Run(found, self._in_turns([each for each in candidates if each.name in IN_TURNS], chance))
 
     def _in_turns(self, candidates: Sequence[Candidate], chance: random.Random) -> list[Round]:
-        _say(f"in turns: {', '.join(candidate.name for candidate in candidates)}")
+        say(f"in turns: {', '.join(candidate.name for candidate in candidates)}")
         with upstream(self.binaries.upstream) as url:
             entrants = [(candidate, *self._placed(candidate, url)) for candidate in candidates]
             try:
                 return measure_in_turns(entrants, core=self.core, chance=chance, extent=self.extent)
             except (Ended, TimeoutError) as error:
-                _say(f"in turns: given up: {error}")
+                say(f"in turns: given up: {error}")
                 return []
 
     def _measure(self, candidate: Candidate, upstream_url: str, direct: Direct) -> Measured:
@@ -136,10 +133,9 @@ class Bench:
 
 
 def _about(candidates: Sequence[Candidate], *, rounds: int, seed: int, seconds: float) -> list[str]:
-    machine = f"{_processor()}, Linux {platform.release()}, Python {platform.python_version()}"
     versions = "; ".join(f"{candidate.name} {candidate.version}" for candidate in candidates)
     return [
-        f"`python -m bench.service --rounds {rounds} --seed {seed}`: medians, {seconds / 60:.0f} min on {machine}.",
+        f"`python -m bench.service --rounds {rounds} --seed {seed}`: medians, {seconds / 60:.0f} min on {machine()}.",
         f"Versions: {versions}.",
         METHOD,
     ]
@@ -153,11 +149,6 @@ def _cores() -> tuple[int, int]:
     return cores[0], cores[-1]
 
 
-def _processor() -> str:
-    models = [line.partition(": ")[2] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{len(models)} cores of {models[0]}" if models else platform.machine()
-
-
 def _free_port() -> int:
     """Return a port that is free, as the next one is."""
     while True:
@@ -169,15 +160,6 @@ def _free_port() -> int:
             except (OSError, OverflowError):
                 continue
             return port
-
-
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End as by Ctrl-C, so that every program is ended too."""
-    raise KeyboardInterrupt
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def render(run: Run, *, missing: Mapping[str, str], about: Sequence[str]) -> str
         "CPU time as ratios, the median of each round's:\n\n" + _ratios(run, names),
         _footprint(run, names),
         "Streams held open at once:\n\n" + _held(run, names),
-        "What is required of the service:\n\n" + _checks(checks(run)),
+        "What is required of the service:\n\n" + render_checks(checks(run)),
         *_remarks(run, names, missing),
         "\n".join(f"- {line}" for line in about),
     ]
@@ -52,26 +52,27 @@ def _footprint(run: Run, names: Sequence[str]) -> str:
         "KiB an open stream": _median(run, Figure.STREAM_KIB),
         "CPU µs a request alone": _median(run, Figure.ALONE_US),
         "beside 1 000 streams": _median(run, Figure.BESIDE_US),
-        "ratio": lambda name: _number(run.growth(name, Figure.BESIDE_US, since=Figure.ALONE_US), 2),
+        "ratio": lambda name: number(run.growth(name, Figure.BESIDE_US, since=Figure.ALONE_US), 2),
     }
     return _table("candidate", names, columns)
 
 
 def _held(run: Run, names: Sequence[str]) -> str:
     rows = [
-        [name, str(held.asked), str(held.open), str(held.failed), _number(held.megabytes, 0)]
+        [name, str(held.asked), str(held.open), str(held.failed), number(held.megabytes, 0)]
         for name in names
         for held in run.worst_held(name)
     ]
-    return _markdown(["candidate", "asked", "held", "failed", "MB in all"], rows)
+    return markdown(["candidate", "asked", "held", "failed", "MB in all"], rows)
 
 
-def _checks(found: Sequence[Check]) -> str:
+def render_checks(found: Sequence[Check]) -> str:
+    """Return the requirements with what was measured."""
     rows = [
-        [check.what, *(_number(value, check.digits) for value in (check.required, check.goal, check.measured)), check.verdict]
+        [check.what, *(number(value, check.digits) for value in (check.required, check.goal, check.measured)), check.verdict]
         for check in found
     ]
-    return _markdown(["what", "required ≤", "goal ≤", "measured", ""], rows)
+    return markdown(["what", "required ≤", "goal ≤", "measured", ""], rows)
 
 
 def _remarks(run: Run, names: Sequence[str], missing: Mapping[str, str]) -> list[str]:
@@ -81,25 +82,27 @@ def _remarks(run: Run, names: Sequence[str], missing: Mapping[str, str]) -> list
 
 
 def _median(run: Run, figure: Figure) -> _Cell:
-    return lambda name: _number(run.median(name, figure), 0)
+    return lambda name: number(run.median(name, figure), 0)
 
 
 def _pair(run: Run, first: Figure, second: Figure) -> _Cell:
-    return lambda name: f"{_number(run.median(name, first), 2)} / {_number(run.median(name, second), 2)}"
+    return lambda name: f"{number(run.median(name, first), 2)} / {number(run.median(name, second), 2)}"
 
 
 def _ratio(run: Run, unit: str, figure: Figure) -> _Cell:
-    return lambda name: _number(run.ratio(name, unit, figure), 2)
+    return lambda name: number(run.ratio(name, unit, figure), 2)
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """Return a cell."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _table(first: str, names: Sequence[str], columns: Mapping[str, _Cell]) -> str:
-    return _markdown([first, *columns], [[name, *(cell(name) for cell in columns.values())] for name in names])
+    return markdown([first, *columns], [[name, *(cell(name) for cell in columns.values())] for name in names])
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column names the row."""
     rule = ["---", *("---:" for _ in head[1:])]
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))

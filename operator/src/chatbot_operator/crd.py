@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made from the models of `resource.py`; `python -m chatbot_operator.crd` prints it.
+"""The CustomResourceDefinition, made from the models of `resource`; `python -m chatbot_operator.crd` prints it.
 
 A structural schema says less than JSON Schema. What it can say is translated; what it cannot say, or would say without a bound or a
 description, raises SchemaUnsupported with the path of the field, so that a model never means more than the API server enforces.

@@ -78,7 +78,9 @@ class ChatbotResource(Model):
         )
     )
 
-    spec: ChatbotSpec = Field(description="What you want. Every field has a default; {} is a complete chat service.")
+    spec: ChatbotSpec = Field(
+        description="What you want. Every field has a default; {} is a complete chat service. Durations are written like 1m30s or 250ms."
+    )
     status: ChatbotStatus = Field(default=BORN, description="What the operator found; written by the operator alone.")
 
 

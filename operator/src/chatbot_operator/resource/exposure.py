@@ -56,6 +56,18 @@ class IngressSpec(Model):
 class IpBlock(Model):
     """A range of addresses."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                (
+                    "!has(self.except) || !isCIDR(self.cidr)"
+                    " || self.except.all(part, !isCIDR(part) || part != self.cidr && cidr(self.cidr).containsCIDR(cidr(part)))"
+                ),
+                "except must hold parts of the network in cidr",
+            )
+        )
+    )
+
     cidr: Cidr = Field(description="The network.", examples=["10.0.0.0/8"])
     except_: Annotated[tuple[Cidr, ...], Admission(max_items=32)] = Field(
         default=(), alias="except", description="Networks within it that are left out.", examples=[["10.1.0.0/16"]]
@@ -64,6 +76,15 @@ class IpBlock(Model):
 
 class LabelRequirement(Model):
     """One demand on an object's labels."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                "values are for the operators In and NotIn, which need some",
+            )
+        )
+    )
 
     key: Annotated[str, Admission(min_length=1, max_length=316)] = Field(description="Key of the label.", examples=["team"])
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label relates to the values.", examples=["In"])

@@ -10,7 +10,7 @@ from chatbot_operator.resource.values import (
     Admission,
     CountOrPercent,
     Duration,
-    Labels,
+    FurtherLabels,
     Model,
     Percentage,
     Timeout,
@@ -107,7 +107,7 @@ class MonitoringSpec(Model):
         description="Whether there is a PodMonitor for the Prometheus operator; without that operator in the cluster it has no effect.",
         examples=[True],
     )
-    labels: Labels = Field(
+    labels: FurtherLabels = Field(
         default={}, description="Labels of the PodMonitor, by which a Prometheus selects it.", examples=[{"release": "prometheus"}]
     )
     from_: Peers = Field(

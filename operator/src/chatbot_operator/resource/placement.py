@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 
-from chatbot_operator.resource.values import Admission, Labels, Model, ObjectName
+from chatbot_operator.resource.values import Admission, Labels, Model, ObjectName, rules
 
 Affinity = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})]
 """Passed on as it is: its shape belongs to Kubernetes, and is checked with the Deployment."""
@@ -34,6 +34,17 @@ class TopologySpreadSpec(Model):
 
 class Toleration(Model):
     """A taint that the pods put up with."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.key) || has(self.operator) && self.operator == 'Exists'", "key may be left out with operator Exists alone"),
+            ("!has(self.value) || !has(self.operator) || self.operator == 'Equal'", "value must be left out with operator Exists"),
+            (
+                "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
+                "tolerationSeconds is for effect NoExecute alone",
+            ),
+        )
+    )
 
     key: LabelKey | None = Field(
         default=None, description="Key of the taint; unset with operator Exists means every taint.", examples=["dedicated"]

@@ -20,7 +20,7 @@ from chatbot_operator.resource.values import (
 MAX_DRAIN = "1h"
 
 # The variables that the operator sets, or that would change what it has set; the service's own names are the wire contract.
-RESERVED_VARIABLES = (
+_RESERVED_VARIABLES = (
     "ADMIN_HOST", "ADMIN_PORT", "BREAKER_FAILURE_THRESHOLD", "BREAKER_RESET_TIMEOUT", "CLIENT_AUTH_MODE", "CLIENT_TOKENS_FILE",
     "CORS_ALLOWED_ORIGINS", "DEBUG_ENDPOINTS", "DRAIN_DELAY", "DRAIN_TIMEOUT", "HEALTH_CHECK_TIMEOUT", "LOG_FORMAT", "LOG_LEVEL",
     "MAX_IN_FLIGHT", "MAX_REQUEST_SIZE", "METRICS_ENABLED", "POD_TEMPLATE_HASH", "POD_UID", "PORT", "QUEUE_SIZE", "QUEUE_TIMEOUT",
@@ -28,8 +28,8 @@ RESERVED_VARIABLES = (
     "SYSTEM_PROMPT_FILE", "TRUSTED_PROXIES", "UPSTREAM_CONNECT_TIMEOUT", "UPSTREAM_FIRST_BYTE_TIMEOUT", "UPSTREAM_IDLE_TIMEOUT",
     "UPSTREAM_TOTAL_TIMEOUT", "VERSION",
 )  # fmt: skip
-_RESERVED_PATTERNS = ("ANTHROPIC_.*", "CLAUDE_.*", "PYTHON.*", "LD_.*", "(?i:.*_proxy)")
-_RESERVED = f"^({'|'.join((*_RESERVED_PATTERNS, *RESERVED_VARIABLES))})$"
+_RESERVED_PATTERNS = ("ANTHROPIC_.*", "CLAUDE_.*", "PYTHON.*", "LD_.*", "SSL_CERT_.*", "(?i:.*_proxy)")
+RESERVED_PATTERN = f"^({'|'.join((*_RESERVED_PATTERNS, *_RESERVED_VARIABLES))})$"
 
 
 class ResourceRequests(Model):
@@ -142,7 +142,7 @@ class EnvironmentVariable(Model):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                f"!self.name.matches('{_RESERVED}')",
+                f"!self.name.matches('{RESERVED_PATTERN}')",
                 "name is reserved: the spec's own fields set what the service reads, and ANTHROPIC_*, PYTHON*, LD_*, *_PROXY not at all",
             )
         )
@@ -152,5 +152,7 @@ class EnvironmentVariable(Model):
         description="Name of the variable; those of the service's settings, of proxies, Python and the loader are refused.", examples=["TZ"]
     )
     value: Annotated[str, Admission(max_length=4096)] = Field(
-        default="", description="Its value, as it is: nothing is substituted. Not for secrets.", examples=["Europe/Berlin"]
+        default="",
+        description="Its value; $(NAME) stands for a variable before it, as in a pod. Not for secrets: the spec is no secret.",
+        examples=["Europe/Berlin"],
     )

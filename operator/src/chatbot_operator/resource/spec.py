@@ -11,7 +11,7 @@ from chatbot_operator.resource.placement import PodDisruptionBudgetSpec, Schedul
 from chatbot_operator.resource.pods import DrainSpec, EnvironmentVariable, ProbesSpec, ResourcesSpec
 from chatbot_operator.resource.traffic import ApiSpec, ClientAuthSpec, LimitsSpec
 from chatbot_operator.resource.upstream import UpstreamSpec
-from chatbot_operator.resource.values import Admission, Annotations, Labels, Model, ObjectName, compare_durations, list_map, rules
+from chatbot_operator.resource.values import Admission, Annotations, FurtherLabels, Model, ObjectName, compare_durations, list_map, rules
 
 _IMAGE_PART = "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _IMAGE_TAG = "[A-Za-z0-9_][-A-Za-z0-9_.]{0,127}"
@@ -56,6 +56,10 @@ class ChatbotSpec(Model):
                 "<=",
                 "self.upstream.timeouts.total",
                 "limits.requestTimeout must not exceed upstream.timeouts.total",
+            ),
+            (
+                "!self.autoscaling.enabled || self.autoscaling.targetInFlightPerPod <= self.limits.maxInFlight",
+                "autoscaling.targetInFlightPerPod must not exceed limits.maxInFlight: no pod could ever have more",
             ),
         )
     )
@@ -114,15 +118,11 @@ class ChatbotSpec(Model):
     scheduling: SchedulingSpec = Field(default=SchedulingSpec(), description="On which nodes the pods run.")
     logging: LoggingSpec = Field(default=LoggingSpec(), description="What the pods write to their log.")
     monitoring: MonitoringSpec = Field(default=MonitoringSpec(), description="How Prometheus finds the pods' metrics.")
-    pod_labels: Annotated[
-        Labels,
-        Admission(
-            (
-                "self.all(key, !key.startsWith('app.kubernetes.io/') && key != 'pod-template-hash')",
-                "keys under app.kubernetes.io/ and pod-template-hash are what the pods are selected by",
-            )
-        ),
-    ] = Field(default={}, description="Further labels of the pods, for example the cost centre.", examples=[{"cost-centre": "4711"}])
+    pod_labels: FurtherLabels = Field(
+        default={},
+        description="Further labels of the pods, for example the cost centre. A change rolls the pods.",
+        examples=[{"cost-centre": "4711"}],
+    )
     pod_annotations: Annotated[
         Annotations,
         Admission(("self.all(key, !key.startsWith('kubectl.kubernetes.io/'))", "keys under kubectl.kubernetes.io/ are kubectl's own")),

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from chatbot_operator.resource.values import Admission, DataKey, Duration, Model, ObjectName, Timeout, rules
+from chatbot_operator.resource.values import PORT_PATTERN, Admission, DataKey, Duration, Model, ObjectName, Timeout, rules
 
 # As the service's settings read it: lower case, no path, no user name; an origin is compared with character by character.
-_ORIGIN_PATTERN = r"^(\*|https?://([a-z0-9]([-a-z0-9._]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)$"
+_ORIGIN_PATTERN = rf"^(\*|https?://[a-z0-9]([-a-z0-9._]*[a-z0-9])?{PORT_PATTERN})$"
 
 ProxyNetwork = Annotated[
     str,

@@ -5,10 +5,19 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from chatbot_operator.resource.values import Admission, DataKey, Duration, Model, ObjectName, Timeout, compare_durations, rules
+from chatbot_operator.resource.values import (
+    PORT_PATTERN,
+    Admission,
+    DataKey,
+    Duration,
+    Model,
+    ObjectName,
+    Timeout,
+    compare_durations,
+    rules,
+)
 
 _DNS_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-_PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
 
 
 def _with_host(url: str) -> str:
@@ -24,7 +33,7 @@ BaseUrl = Annotated[
     AfterValidator(_with_host),
     Admission(
         (
-            rf"self.matches(r'^https?://(\[[0-9A-Fa-f:.]+\]|{_DNS_LABEL}(\.{_DNS_LABEL})*){_PORT}(/[-A-Za-z0-9._~/]*)?$')",
+            rf"self.matches(r'^https?://(\[[0-9A-Fa-f:.]+\]|{_DNS_LABEL}(\.{_DNS_LABEL})*){PORT_PATTERN}(/[-A-Za-z0-9._~/]*)?$')",
             "must be http(s)://host[:port][/path] without user name, password, query or fragment",
         ),
         (

@@ -19,6 +19,8 @@ Rule = tuple[str, str]
 """A rule in CEL, and what the API server says where it does not hold."""
 
 VALIDATIONS = "x-kubernetes-validations"
+PORT_PATTERN = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+"""A port behind a host name, or none."""
 DURATION_PATTERN = r"^([0-9]{1,6}(ms|s|m|h)){1,3}$"
 
 _UNIT_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
@@ -91,6 +93,10 @@ _LABEL_VALUES: Rule = (
     "values must be label values: at most 63 letters, digits, hyphens, underscores and dots, a letter or digit at both ends",
 )
 _NOT_OURS: Rule = ("self.all(key, !key.startsWith('chatbot.dev/'))", "keys under chatbot.dev/ are the operator's own")
+_NOT_SELECTED_BY: Rule = (
+    "self.all(key, !key.startsWith('app.kubernetes.io/') && key != 'pod-template-hash')",
+    "keys under app.kubernetes.io/ and pod-template-hash tell whose the object is",
+)
 
 
 class _NumberOrText:
@@ -131,9 +137,9 @@ Cidr = Annotated[
     str,
     Admission(("isCIDR(self) && cidr(self) == cidr(self).masked()", "must be a network such as 10.0.0.0/8"), min_length=1, max_length=43),
 ]
-Labels = Annotated[
-    dict[str, Annotated[str, Admission(max_length=63)]], Admission(_QUALIFIED_KEYS, _LABEL_VALUES, _NOT_OURS, max_properties=32)
-]
+Labels = Annotated[dict[str, Annotated[str, Admission(max_length=63)]], Admission(_QUALIFIED_KEYS, _LABEL_VALUES, max_properties=32)]
+FurtherLabels = Annotated[Labels, Admission(_NOT_OURS, _NOT_SELECTED_BY)]
+"""Labels of an object of ours, beside those that the operator sets."""
 Annotations = Annotated[dict[str, Annotated[str, Admission(max_length=4096)]], Admission(_QUALIFIED_KEYS, _NOT_OURS, max_properties=32)]
 
 

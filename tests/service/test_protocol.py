@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
-from chatbot_service.protocol import MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES
+from chatbot_service.protocol import MAX_AHEAD_BYTES, MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES
 from chatbot_service.reader import LOOKS
 from tests.service.listening import GET, HOST, LAST, Server, parse, parse_head, read_all, read_one, serve, wait_until
 
@@ -251,6 +251,18 @@ def test_a_client_that_sends_far_ahead_is_not_read() -> None:
 
         wait_until(lambda: server.only_connection().flow.read_paused)
         assert len(server.only_connection().pipeline) == READ_AHEAD + 1
+
+
+def test_a_client_that_sends_large_bodies_ahead_is_not_read() -> None:
+    body = b"x" * (MAX_AHEAD_BYTES * 2 // 3)
+    with serve() as server, server.connect() as connection:
+        connection.sendall(b"GET /held HTTP/1.1\r\n" + HOST + b"\r\n")
+        wait_until(lambda: server.app.seen == ["/held"])
+        for _ in range(2):
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+        wait_until(lambda: sum(len(waiting.body) for waiting, _ in server.only_connection().pipeline) == 2 * len(body))
+        wait_until(lambda: server.only_connection().flow.read_paused)
 
 
 @pytest.mark.parametrize("size", [1, MAX_UNREAD_BYTES // 2])

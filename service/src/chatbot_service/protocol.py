@@ -24,6 +24,8 @@ from chatbot_service.refusals import build_refusal, derive_problem
 MAX_PIPELINED = 10
 READ_AHEAD = 8
 """Requests that may wait for the one being served while its connection is read, without which its client could leave unnoticed."""
+MAX_AHEAD_BYTES = 64 * 1024
+"""Held of the bodies of those; one more read may come on top."""
 MAX_UNREAD_BYTES = 1024 * 1024
 """Taken in of a request that has had its answer."""
 WRITE_BUFFER_BYTES = 32 * 1024
@@ -199,7 +201,7 @@ class Protocol(HttpToolsProtocol):
         if self._sending_timer is not None:
             self._sending_timer.cancel()
             self._sending_timer = None
-        if 0 < len(self.pipeline) <= READ_AHEAD:
+        if self.pipeline and self._may_read_ahead():
             self.flow.resume_reading()
         if self._port.ending or self.expect_100_continue:  # unless it is told to continue, it may leave out the body
             self.cycle.keep_alive = False
@@ -209,6 +211,8 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
         if not self.cycle.response_complete:
             super().on_body(body)
+            if self.pipeline and not self._may_read_ahead():
+                self.flow.pause_reading()
             return
         self._unread_bytes += len(body)
         if self._unread_bytes > MAX_UNREAD_BYTES:
@@ -227,6 +231,10 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
         if self.flow.read_paused and self.cycle is self._running:
             self.flow.resume_reading()  # its body is there, however large: what is left to hear is that the client leaves
+
+    def _may_read_ahead(self) -> bool:
+        """Whether there is room for more than the requests that wait already."""
+        return len(self.pipeline) <= READ_AHEAD and sum(len(waiting.body) for waiting, _ in self.pipeline) <= MAX_AHEAD_BYTES
 
     # What goes out
 

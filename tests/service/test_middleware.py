@@ -198,6 +198,12 @@ def test_a_request_is_one_compact_line_with_the_keys_of_the_contract(service: Se
     assert raw.startswith(b'{"level":"info","timestamp":"')
 
 
+def test_the_answer_to_a_head_request_has_no_size(service: Service) -> None:
+    service.request("HEAD", "/health", headers={"x-correlation-id": "head-1"})
+
+    assert service.wait_for_log("HTTP request completed", correlation_id="head-1")["response_size"] == 0
+
+
 def test_a_stream_is_logged_at_its_end_with_its_outcome(service: Service, simulator: Simulator) -> None:
     service.chat(stream=True, headers={"x-correlation-id": "line-2"})
     simulator.behave(overload_at=6, pace="1ms")

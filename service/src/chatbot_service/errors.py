@@ -5,7 +5,7 @@
     ├── StartupFailed                   a port or a child cannot be had: one line, exit code 1
     ├── ClientLeft                      the client closed its connection before the answer
     └── Problem                         answered as application/problem+json
-        ├── HttpProblem                 404, 405: what the router found
+        ├── HttpProblem                 4xx: what the protocol or the router finds, as HTTP names it
         ├── Undecodable                 400
         ├── Unprocessable               422, with a JSON pointer for each complaint
         ├── Unauthorized                401
@@ -96,7 +96,7 @@ class Problem(ServiceError):
 
 
 class HttpProblem(Problem):
-    """A status that the router found: no such path, no such method."""
+    """A request that is no proper one, or asks for what there is not; its code is the name of its status."""
 
     def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)

@@ -86,7 +86,7 @@ class Metrics:
         self._loop_lag = self._histogram(
             "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
         ).series()
-        self._retries = self._counter("chatbot_upstream_retries", "Attempts at the model's API after the first of a request.", ["model"])
+        self._retries = self._counter("chatbot_upstream_retries", "Further attempts at the same model for one request.", ["model"])
         self._shed = self._counter(
             "chatbot_requests_shed", "Requests refused for want of room: queue_full, queue_timeout, body_memory.", ["reason"]
         )

@@ -29,7 +29,7 @@ class AccessLog:
             "http_status": exchange.final_status,
             "duration": format_duration(exchange.seconds),
             "client_ip": exchange.client_ip,
-            "response_size": exchange.response_bytes,
+            "response_size": exchange.response_bytes if exchange.method != "HEAD" else 0,
         }
         if exchange.outcome is not None:
             fields["outcome"] = exchange.outcome

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Simulator
 from tests.soak.conftest import KIB, MIB, bounded_growth, size, start_unlimited
-from tests.soak.load import chat, get
+from tests.soak.load import chat, get, post
 
 pytestmark = pytest.mark.soak
 
@@ -41,6 +41,7 @@ FLOODS = {
         400, HEAD + b"content-length: 10000000\r\n\r\n" + b'"' * MIB, each_bytes=20 * KIB, shared_bytes=256 * MIB
     ),
     "bodies in tiny chunks": Flood(20, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b'1\r\n"\r\n' * 50_000, each_bytes=256 * KIB),
+    "large requests behind one that hangs": Flood(50, chat(stream=True) + post("/api/chat", b'"' * 64_000) * 8, each_bytes=350 * KIB),
     "requests behind one that hangs": Flood(100, chat(stream=True) + get("/health") * 10_000, each_bytes=96 * KIB),
 }
 

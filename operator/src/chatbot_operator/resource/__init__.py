@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from pydantic import ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from chatbot_operator.errors import SpecInvalid
 from chatbot_operator.resource.pods import DrainSpec
@@ -26,7 +27,7 @@ from chatbot_operator.resource.status import (
     UpstreamStatus,
     UsageStatus,
 )
-from chatbot_operator.resource.values import DURATION_PATTERN, Manifest, Model, duration_milliseconds, duration_seconds, rules
+from chatbot_operator.resource.values import DURATION_PATTERN, SPELLINGS, Manifest, Model, duration_milliseconds, duration_seconds, rules
 
 __all__ = [
     "API_VERSION",
@@ -64,6 +65,9 @@ KIND = "ChatbotDeployment"
 PLURAL = "chatbotdeployments"
 
 MAX_NAME_LENGTH = 50
+
+_ALTERNATIVES = ("int", "constrained-str")
+"""What pydantic adds to the place of a value that may be one thing or the other."""
 
 
 class ChatbotResource(Model):
@@ -107,7 +111,7 @@ class ChatbotDeployment:
         try:
             spec = ChatbotSpec.model_validate(manifest.get("spec") or {})
         except ValidationError as error:
-            problems = "; ".join(f"spec.{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+            problems = "; ".join(_complaint(item) for item in error.errors(include_url=False))
             raise SpecInvalid(f"{metadata['namespace']}/{metadata['name']}: {problems}") from error
         return cls(
             namespace=metadata["namespace"],
@@ -119,3 +123,11 @@ class ChatbotDeployment:
             deleting="deletionTimestamp" in metadata,
             status=manifest.get("status") or {},
         )
+
+
+def _complaint(item: ErrorDetails) -> str:
+    """Return what is wrong with one field, in the words of the API server where there are such."""
+    steps = (part for part in item["loc"] if part not in _ALTERNATIVES)
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    message = SPELLINGS.get(item.get("ctx", {}).get("pattern", ""), item["msg"].removeprefix("Value error, "))
+    return f"spec{path}: {message}"

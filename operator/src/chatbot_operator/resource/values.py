@@ -33,6 +33,16 @@ _OBJECT_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _DATA_KEY_PATTERN = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"
 """What Secrets and ConfigMaps take as keys: neither `.` nor anything that begins with `..`."""
 
+SPELLINGS = {
+    DURATION_PATTERN: "must be a duration such as 1m30s or 250ms",
+    _WHOLE_SECONDS_PATTERN: "must be a duration of whole seconds such as 1m30s",
+    _CPU_PATTERN: "must be cores or thousandths such as 1.5 or 250m",
+    _MEMORY_PATTERN: "must be bytes such as 512Mi",
+    _PERCENTAGE_PATTERN: "must be a percentage with two decimals at most, from 0 to 100",
+    _COUNT_OR_PERCENT_PATTERN: "must be a number or a percentage such as 25%",
+}
+"""What the patterns mean, for people."""
+
 
 def duration_milliseconds(duration: str) -> int:
     """Return the length of a duration such as `1m30s`, which must match `DURATION_PATTERN`."""

@@ -7,8 +7,8 @@ import pytest
 from chatbot_operator import informer as informer_module
 from chatbot_operator import names
 from chatbot_operator.cache import Cache
-from chatbot_operator.cluster import Cluster
-from chatbot_operator.informer import Informer
+from chatbot_operator.cluster import Cluster, Page
+from chatbot_operator.informer import Change, Informer
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from devcluster.controlplane import ControlPlane
 
@@ -27,8 +27,8 @@ class Changes:
         self.seen: list[str] = []
         self._more = asyncio.Event()
 
-    def __call__(self, manifest: Manifest) -> None:
-        self.seen.append(manifest["metadata"]["name"])
+    def __call__(self, change: Change) -> None:
+        self.seen.append(change.key.name)
         self._more.set()
 
     async def wait_for(self, condition: Callable[[], object]) -> None:
@@ -89,15 +89,16 @@ async def test_expired_version_leads_to_a_new_list(
 ) -> None:
     monkeypatch.setattr(informer_module, "OWNED_KINDS", (KIND,))  # its versions begin with its CRD, so an early one is expired
     cache, changes, lists = Cache(), Changes(), 0
-    list_ = cluster.list
+    pages = cluster.pages
 
-    async def list_with_an_old_version_first(kind: str, *, namespace: str | None, selector: str) -> tuple[list[Manifest], str]:
+    async def pages_with_an_old_version_first(kind: str, *, namespace: str | None, selector: str) -> AsyncIterator[Page]:
         nonlocal lists
         lists += 1
-        manifests, version = await list_(kind, namespace=namespace, selector=selector)
-        return manifests, "1" if lists == 1 else version
+        first = lists == 1
+        async for page in pages(kind, namespace=namespace, selector=selector):
+            yield page._replace(version="1") if first else page
 
-    monkeypatch.setattr(cluster, "list", list_with_an_old_version_first)
+    monkeypatch.setattr(cluster, "pages", pages_with_an_old_version_first)
     metadata = {"namespace": namespace, "name": "new", "labels": names.labels("bot")}
 
     async with running(Informer(cluster, cache, on_change=changes, namespaces=(namespace,))):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
+from chatbot_operator import fleet
+from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder
 from chatbot_operator.fleet import FleetHealth
@@ -18,6 +19,7 @@ from chatbot_operator.resource import API_VERSION, KIND
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane
 from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+from tests.api.pods import run_until_ready
 
 pytestmark = pytest.mark.api
 
@@ -60,22 +62,48 @@ def bot(operator: OperatorProcess, team: Namespace) -> Iterator[str]:
     team.kubectl("delete", "chatbot", name, "--ignore-not-found", "--wait=false")
 
 
+def wait_for_children(team: Namespace, name: str) -> None:
+    """Wait until the last child is there; the status of a rollout comes later."""
+    wait_until(lambda: team.get("poddisruptionbudget", name))
+
+
 def uid(manifest: dict[str, Any] | None) -> str | None:
     return manifest["metadata"]["uid"] if manifest else None
 
 
-def test_new_resource_costs_one_request_for_each_child_and_one_for_its_status(team: Namespace, bot: str, requests: Requests) -> None:
-    team.apply(bot, systemPrompt="Be brief.")
+def test_new_resource_costs_one_request_for_each_child_and_one_for_its_status(
+    team: Namespace, bot: str, operator: OperatorProcess, requests: Requests
+) -> None:
+    team.apply(bot, replicas=2, systemPrompt="Be brief.", rollout={"minReadySeconds": 1})
 
-    team.wait_for_status(bot)
+    run_until_ready(team, bot)
+    operator.wait_until_idle()
 
-    made = requests.made(name=bot)
-    applied = [resource for verb, resource, code in made if (verb, code) == ("patch", 201)]
-    assert Counter(applied) == Counter(
-        ["serviceaccounts", "configmaps", "services", "networkpolicies", "deployments", "poddisruptionbudgets"]
+    assert Counter(requests.made(name=bot)) == Counter(
+        {
+            **{
+                ("patch", kind, 201): 1
+                for kind in ("serviceaccounts", "configmaps", "services", "networkpolicies", "deployments", "poddisruptionbudgets")
+            },
+            ("patch", "chatbotdeployments/status", 200): 1,
+        }
     )
-    until_the_status = made[: made.index(("patch", "chatbotdeployments/status", 200)) + 1]
-    assert len(until_the_status) == len(applied) + 1
+
+
+def test_edit_costs_one_request_for_the_child_and_two_at_most_for_the_status(
+    team: Namespace, bot: str, operator: OperatorProcess, requests: Requests
+) -> None:
+    team.apply(bot, replicas=2, rollout={"minReadySeconds": 1})
+    run_until_ready(team, bot)
+    before = requests.made(name=bot)
+
+    team.apply(bot, replicas=2, rollout={"minReadySeconds": 1}, model={"maxTokens": 2048})
+    run_until_ready(team, bot)
+    operator.wait_until_idle()
+
+    made = Counter(requests.made(name=bot)[len(before) :])
+    assert made.pop(("patch", "chatbotdeployments/status", 200)) <= 2
+    assert made == Counter({("patch", "deployments", 200): 1})
 
 
 def test_second_pass_sends_nothing(team: Namespace, bot: str, operator: OperatorProcess, requests: Requests) -> None:
@@ -95,7 +123,7 @@ def test_second_pass_sends_nothing(team: Namespace, bot: str, operator: Operator
 @pytest.mark.parametrize("kind", CHILDREN)
 def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
     team.apply(bot)
-    team.wait_for_status(bot)
+    wait_for_children(team, bot)
     old = team.get(kind, bot)
 
     team.kubectl("delete", kind, bot, "--wait=false")
@@ -105,7 +133,7 @@ def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
 
 def test_drift_of_an_owned_field_is_corrected(team: Namespace, bot: str) -> None:
     team.apply(bot, replicas=2)
-    team.wait_for_status(bot)
+    wait_for_children(team, bot)
 
     team.kubectl("scale", "deployment", bot, "--replicas=7")
     team.kubectl("patch", "service", bot, "--type=merge", '--patch={"spec":{"selector":{"app.kubernetes.io/instance":"elsewhere"}}}')
@@ -116,7 +144,7 @@ def test_drift_of_an_owned_field_is_corrected(team: Namespace, bot: str) -> None
 
 def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:
     team.apply(bot)
-    team.wait_for_status(bot)
+    wait_for_children(team, bot)
     patch = {
         "metadata": {"annotations": {"example.com/note": "kept"}},
         "spec": {"template": {"spec": {"containers": [{"name": "sidecar", "image": "sidecar:1"}]}}},
@@ -124,7 +152,6 @@ def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:
 
     team.kubectl("patch", "deployment", bot, f"--patch={json.dumps(patch)}")
     team.apply(bot, model={"maxTokens": 2048})
-    team.wait_for_status(bot)
 
     deployment = wait_until(lambda: team.get("deployment", bot), lambda live: "2048" in json.dumps(live))
     assert deployment is not None
@@ -134,7 +161,7 @@ def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:
 
 def test_field_removed_from_the_spec_is_removed_from_the_child(team: Namespace, bot: str) -> None:
     team.apply(bot, imagePullSecrets=[{"name": "registry"}], service={"annotations": {"example.com/internal": "true"}})
-    team.wait_for_status(bot)
+    wait_for_children(team, bot)
 
     team.apply(bot)
 
@@ -240,7 +267,8 @@ def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Na
     before = uid(team.get("serviceaccount", bot))
 
     team.apply(bot)
-    resource = team.wait_for_status(bot)
+    wait_for_children(team, bot)
+    resource = team.get("chatbot", bot)
 
     adopted = team.get("serviceaccount", bot)
     assert adopted is not None
@@ -251,7 +279,7 @@ def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Na
 
 def test_deleted_resource_takes_its_children_along(team: Namespace, bot: str) -> None:
     team.apply(bot, systemPrompt="Be brief.")
-    team.wait_for_status(bot)
+    wait_for_children(team, bot)
 
     team.kubectl("delete", "chatbot", bot)
 
@@ -261,11 +289,12 @@ def test_deleted_resource_takes_its_children_along(team: Namespace, bot: str) ->
 
 def test_recreated_resource_gets_children_of_its_own(team: Namespace, bot: str) -> None:
     team.apply(bot)
-    first = team.wait_for_status(bot)
+    wait_for_children(team, bot)
+    first = team.get("chatbot", bot)
 
     team.kubectl("delete", "chatbot", bot)
     team.apply(bot)
-    second = team.wait_for_status(bot)
+    second = team.get("chatbot", bot)
 
     assert uid(first) != uid(second)
     for kind in CHILDREN:
@@ -279,19 +308,19 @@ def test_recreated_resource_gets_children_of_its_own(team: Namespace, bot: str) 
 
 def test_scale_subresource_reaches_the_deployment(team: Namespace, bot: str) -> None:
     team.apply(bot, replicas=1)
-    team.wait_for_status(bot)
+    wait_until(lambda: team.get("deployment", bot))
 
     team.kubectl("scale", f"chatbot/{bot}", "--replicas=5")
 
     wait_until(lambda: (team.get("deployment", bot) or {})["spec"]["replicas"], lambda replicas: replicas == 5)
-    wait_until(lambda: (team.get("chatbot", bot) or {})["status"]["replicas"], lambda replicas: replicas == 5)
+    run_until_ready(team, bot)
     scale = json.loads(team.kubectl("get", "--raw", f"/apis/chatbot.dev/v1alpha1/namespaces/{team.name}/chatbotdeployments/{bot}/scale"))
-    assert scale["spec"]["replicas"] == 5
+    assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (5, 5)
     assert bot in scale["status"]["selector"]
 
 
 def test_annotation_keeps_the_hands_off(team: Namespace, bot: str, operator: OperatorProcess) -> None:
-    team.apply(bot, replicas=1)
+    team.apply(bot, replicas=0)
     team.wait_for_status(bot)
     team.kubectl("annotate", "chatbot", bot, "chatbot.dev/reconcile=disabled")
     operator.wait_until_idle()
@@ -326,9 +355,10 @@ def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: A
     assert requests.writes(name=bot) == before
 
 
-def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None) -> Reconciler:
+def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None, unheard: bool = False) -> Reconciler:
     settings = Settings(service_image=SERVICE_IMAGE)
-    return Reconciler(cluster, cache, health=lambda _key: health, recorder=Recorder(cluster, instance="test"), settings=settings)
+    recorder = Recorder(cluster, instance="test")
+    return Reconciler(cluster, cache, health=lambda _key: health, unheard=lambda _key: unheard, recorder=recorder, settings=settings)
 
 
 async def test_children_whose_answers_were_lost_are_recognised(cluster: Cluster, namespace: str) -> None:
@@ -340,32 +370,40 @@ async def test_children_whose_answers_were_lost_are_recognised(cluster: Cluster,
         cache = Cache()  # which knows the resource and none of its children
         cache.put(await cluster.read(KIND, namespace, "bot"))
         await reconciler(cluster, cache).reconcile(ResourceKey(namespace, "bot"))
-        written.append({ObjectKey.of(child): child["metadata"]["resourceVersion"] for child in cache.children(uid(resource) or "")})
+        written.append({child.key: child.version for child in cache.children(uid(resource) or "")})
 
     assert len(written[0]) == len(CHILDREN)
     unmoved = {key: version for key, version in written[0].items() if key.kind not in ("Deployment", "PodDisruptionBudget")}
     assert written[1].items() >= unmoved.items()
 
 
-async def test_status_waits_for_the_first_word_of_pods_that_exist(cluster: Cluster, namespace: str) -> None:
+REFUSED = {
+    "version": 1,
+    "pod": {"uid": "pod-1"},
+    "state": "not_ready",
+    "credentials": {"state": "Rejected"},
+    "model": {"name": "claude-sonnet-5-5"},
+}
+
+
+async def test_status_waits_for_the_word_of_pods_that_exist(cluster: Cluster, namespace: str) -> None:
     key = ResourceKey(namespace, "bot")
-    metadata = {"namespace": namespace, "name": "bot"}
     cache = Cache()
-    cache.put(await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}}))
+    cache.put(
+        await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"namespace": namespace, "name": "bot"}, "spec": {}})
+    )
     await reconciler(cluster, cache).reconcile(key)
-    service = cache.get("Service", *key)
-    assert service is not None
-    owner = {"kind": "Service", "name": "bot", "uid": uid(service), "controller": True}
+    owner = {"kind": "Service", "name": "bot", "uid": uid(cache.get("Service", *key)), "controller": True}
     pod = {"addresses": ["10.0.0.1"], "targetRef": {"uid": "pod-1"}}
     slice_metadata = {"namespace": namespace, "name": "bot-1", "resourceVersion": "1", "ownerReferences": [owner]}
     cache.put({"kind": "EndpointSlice", "metadata": slice_metadata, "endpoints": [pod]})
-    changed = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"replicas": 2}}
-    cache.put(await cluster.replace({**changed, "metadata": (await cluster.read(KIND, *key))["metadata"]}))
+    told = fleet.merge([fleet.PodReport.model_validate(REFUSED)], expected=1)
 
-    await reconciler(cluster, cache).reconcile(key)
-    unheard = await cluster.read(KIND, *key)
-    await reconciler(cluster, cache, health=FleetHealth(expected=1)).reconcile(key)
-    heard = await cluster.read(KIND, *key)
+    async def status_after(health: FleetHealth | None, *, unheard: bool) -> Any:
+        await reconciler(cluster, cache, health=health, unheard=unheard).reconcile(key)
+        return (await cluster.read(KIND, *key))["status"]
 
-    assert (unheard["metadata"]["generation"], unheard["status"]["observedGeneration"]) == (2, 1)
-    assert heard["status"]["observedGeneration"] == 2
+    assert (await status_after(None, unheard=True))["observedGeneration"] == -1
+    assert (await status_after(told, unheard=True))["credentials"]["state"] == "Rejected"
+    assert (await status_after(FleetHealth(expected=1), unheard=True))["credentials"]["state"] == "Rejected"
+    assert (await status_after(FleetHealth(expected=1), unheard=False))["credentials"]["state"] == "Unverified"

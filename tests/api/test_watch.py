@@ -58,7 +58,7 @@ def test_operator_waits_for_the_crd_and_starts_with_it(team: Namespace, operator
     assert operator.get("/livez")[0] == 200
 
     install_crd(team.plane)
-    team.apply("first")
+    team.apply("first", replicas=0)
 
     wait_until(lambda: reconciled(team, "first"), seconds=60)
     assert operator.get("/readyz") == (200, "ok\n")
@@ -74,7 +74,7 @@ def test_operator_survives_an_api_outage_and_handles_a_new_resource(team: Namesp
     team.plane.start()
     before = Requests(team.plane, account.user).writes(name="first")
 
-    team.apply("after-the-outage")
+    team.apply("after-the-outage", replicas=0)
 
     wait_until(lambda: reconciled(team, "after-the-outage"), seconds=45)
     assert operator.process.poll() is None
@@ -89,7 +89,7 @@ def test_deleted_and_recreated_crd_is_watched_again(team: Namespace, operator: O
     team.plane.kubectl("delete", f"--filename={CRD}")
     install_crd(team.plane)
 
-    team.apply("after-the-crd")
+    team.apply("after-the-crd", replicas=0)
 
     wait_until(lambda: reconciled(team, "after-the-crd"), seconds=90)
 
@@ -99,7 +99,7 @@ def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, o
     doomed = Namespace(plane, "doomed")
     finalized = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "last", "finalizers": ["example.com/hold"]}}
     doomed.kubectl("create", "--filename=-", input=json.dumps(finalized))
-    doomed.apply("bot")
+    doomed.apply("bot", replicas=0)
     wait_until(lambda: reconciled(doomed, "bot"), seconds=60)
 
     plane.kubectl("delete", "namespace", "doomed", "--wait=false")

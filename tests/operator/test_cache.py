@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from chatbot_operator.cache import MAX_TOMBSTONES, Cache, ObjectKey, ResourceKey, controller_of, resource_key
+from chatbot_operator.cache import MAX_TOMBSTONES, Cache, Entry, News, ObjectKey, ResourceKey, controller_of, resource_key
 from chatbot_operator.resource import KIND, Manifest
 
 
@@ -28,6 +28,29 @@ def test_newer_object_replaces_an_older_one_and_is_news(cache: Cache) -> None:
     assert cache.put(manifest(version=10))
 
     assert cache.get("Service", "team", "a") == manifest(version=10)
+
+
+def test_news_of_the_status_alone_is_told_from_other_news(cache: Cache) -> None:
+    assert cache.put(manifest(version=1, generation=1)) is News.INTENT
+    assert cache.put(manifest(version=2, generation=1)) is News.STATUS
+    assert cache.put(manifest(version=3, generation=2)) is News.INTENT
+    assert cache.put(manifest(version=4, generation=2, labels={"app": "other"})) is News.INTENT
+    assert cache.put(manifest(version=5, generation=2, labels={"app": "other"}, uid="successor")) is News.INTENT
+    assert cache.forget(manifest(version=6)) is News.INTENT
+
+
+def test_without_a_generation_every_change_may_be_one_of_the_intent(cache: Cache) -> None:
+    cache.put(manifest(version=1))
+
+    assert cache.put(manifest(version=2)) is News.INTENT
+
+
+def test_what_is_handed_out_may_be_changed(cache: Cache) -> None:
+    cache.put(manifest(version=1))
+
+    (cache.get("Service", "team", "a") or {})["metadata"]["labels"] = {"changed": "true"}
+
+    assert cache.get("Service", "team", "a") == manifest(version=1)
 
 
 def test_older_or_same_object_is_no_news_and_changes_nothing(cache: Cache) -> None:
@@ -65,9 +88,9 @@ def test_list_drops_ghosts_and_keeps_what_was_written_after_it(cache: Cache) -> 
     cache.put(manifest("known", version=6))
     cache.put(manifest("deployment", version=3, kind="Deployment"))
 
-    news = cache.replace("Service", [manifest("known", version=6), manifest("other", version=7)], listed_at=10)
+    news = cache.replace("Service", [Entry.of(manifest("known", version=6)), Entry.of(manifest("other", version=7))], listed_at=10)
 
-    assert [item["metadata"]["name"] for item in news] == ["ghost", "other"]
+    assert [entry.key.name for entry in news] == ["ghost", "other"]
     assert {item["metadata"]["name"] for item in cache.all("Service")} == {"new", "known", "other"}
     assert cache.get("Deployment", "team", "deployment") is not None
 
@@ -94,7 +117,7 @@ def test_children_are_found_by_their_controller_and_follow_a_change_of_it(cache:
     cache.forget(manifest("b", version=4))
 
     assert cache.children("one") == ()
-    assert [child["metadata"]["name"] for child in cache.children("two")] == ["a"]
+    assert [child.key.name for child in cache.children("two")] == ["a"]
 
 
 def test_reference_that_is_no_controller_does_not_own(cache: Cache) -> None:
@@ -166,7 +189,7 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule()
     def list_all(self) -> None:
-        self.cache.replace("Service", list(self.live.values()), listed_at=self.version)
+        self.cache.replace("Service", map(Entry.of, self.live.values()), listed_at=self.version)
 
         assert {item["metadata"]["name"]: item for item in self.cache.all("Service")} == self.live
 
@@ -179,7 +202,7 @@ class CacheMachine(RuleBasedStateMachine):
     def index_agrees_with_the_objects(self) -> None:
         for uid in ("one", "two"):
             owned = {ObjectKey.of(item) for item in self.cache.all("Service") if (controller_of(item) or {}).get("uid") == uid}
-            assert {ObjectKey.of(item) for item in self.cache.children(uid)} == owned
+            assert {child.key for child in self.cache.children(uid)} == owned
 
 
 TestCacheMachine = CacheMachine.TestCase

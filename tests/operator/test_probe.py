@@ -8,7 +8,9 @@ import pytest
 from aiohttp import web
 
 from chatbot_operator.cache import Cache, ResourceKey
-from chatbot_operator.probe import Prober, Target, targets
+from chatbot_operator.names import labels
+from chatbot_operator.probe import Prober, targets
+from chatbot_operator.reports import Target
 from chatbot_operator.resource import KIND, Manifest
 
 KEY = ResourceKey("team", "bot")
@@ -33,7 +35,7 @@ def endpoint(uid: str, address: str = "127.0.0.1", **conditions: bool) -> Manife
 def endpoint_slice(*endpoints: Manifest, version: int = 2) -> Manifest:
     owner = {"kind": "Service", "name": "bot", "uid": "service-uid", "controller": True}
     metadata = {"namespace": "team", "name": "bot-x7k2p", "uid": "slice-uid", "resourceVersion": str(version), "ownerReferences": [owner]}
-    return {"kind": "EndpointSlice", "metadata": metadata, "endpoints": list(endpoints)}
+    return {"kind": "EndpointSlice", "metadata": {**metadata, "labels": labels("bot")}, "endpoints": list(endpoints)}
 
 
 @pytest.fixture
@@ -275,3 +277,79 @@ async def test_resource_that_is_gone_is_forgotten(cache: Cache, pods: Pods) -> N
         async with asyncio.timeout(10):
             while prober.health(KEY) is not None:  # noqa: ASYNC110 (forgetting is no news)
                 await asyncio.sleep(0.01)
+
+
+async def test_pod_that_does_not_answer_keeps_its_last_word_for_two_polls_more(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
+    async with running(prober):
+        await changed.again()
+        heard = prober.health(KEY)
+        pods.asked, pods.answer = 0, failing
+
+        await changed.again()
+
+    assert heard is not None
+    assert list(heard.pods) == ["pod-1"]
+    assert pods.asked == 3
+    health = prober.health(KEY)
+    assert health is not None
+    assert (health.expected, len(health.pods)) == (1, 0)
+
+
+async def test_pod_that_stays_silent_is_asked_less_and_less_often(cache: Cache, pods: Pods) -> None:
+    other = ResourceKey("team", "other")
+    owner = {"kind": "Service", "name": "other", "uid": "other-uid", "controller": True}
+    for kind, uid in ((KIND, "uid"), ("Service", "other-uid")):
+        cache.put({"kind": kind, "metadata": {"namespace": "team", "name": "other", "uid": uid, "resourceVersion": "1"}})
+    metadata = {"namespace": "team", "name": "other-1", "resourceVersion": "2", "labels": labels("other"), "ownerReferences": [owner]}
+    cache.put({"kind": "EndpointSlice", "metadata": metadata, "endpoints": [endpoint("silent", "127.0.0.2")]})  # where nobody listens
+    prober = Prober(cache, on_change=Changed(), port=pods.port, interval_seconds=0.02)
+
+    async with running(prober), asyncio.timeout(20):
+        while pods.asked < 40:  # noqa: ASYNC110 (the server has no event of its own)
+            await asyncio.sleep(0.01)
+        (word,) = prober._words[other].values()
+
+    assert 3 <= word.misses <= 15
+
+
+async def test_pods_from_before_the_start_are_unheard_until_they_answer_or_are_given_up(cache: Cache, pods: Pods) -> None:
+    pods.answer = failing
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
+    async with running(prober):
+        await changed.again()
+        assert prober.health(KEY) is not None
+        assert prober.unheard(KEY)
+
+        async with asyncio.timeout(10):
+            while prober.unheard(KEY):  # noqa: ASYNC110 (being given up is no news)
+                await asyncio.sleep(0.01)
+
+    assert pods.asked >= 3
+
+
+async def test_resource_without_pods_costs_nothing(cache: Cache, pods: Pods) -> None:
+    cache.put(endpoint_slice(version=3))
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.02)
+    async with running(prober):
+        for number in range(3):
+            cache.put(endpoint_slice(version=4 + number))
+            prober.nudge(KEY)
+            await asyncio.sleep(0)
+
+    assert changed.keys == []
+    assert pods.asked == 0
+    assert prober.health(KEY) is None
+
+
+async def test_resource_that_is_not_ready_is_polled_sooner(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600, prompt_seconds=lambda _key: 0.02)
+    async with running(prober), asyncio.timeout(10):
+        while pods.asked < 5:  # noqa: ASYNC110 (the server has no event of its own)
+            await asyncio.sleep(0.01)
+
+    assert changed.keys == [KEY]

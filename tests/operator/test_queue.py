@@ -65,6 +65,20 @@ def test_routine_key_is_served_within_a_streak_of_urgent_ones(queue: Queue[str])
     assert "routine" in served
 
 
+def test_keys_that_nobody_takes_are_noticed_and_keys_that_wait_their_turn_are_not(queue: Queue[str], clock: Clock) -> None:
+    queue.add("a")
+    queue.add("b", lane=Lane.ROUTINE)
+    clock.now += 400
+    assert queue.neglected_seconds() == 400
+
+    queue.pop()
+    clock.now += 10
+    assert queue.neglected_seconds() == 10
+    queue.pop()
+    clock.now += 400
+    assert queue.neglected_seconds() == 0
+
+
 def test_delayed_key_is_handed_out_when_it_is_due(queue: Queue[str], clock: Clock) -> None:
     queue.add_after("a", 5)
 

@@ -13,6 +13,7 @@ from chatbot_operator.cache import Cache
 from chatbot_operator.queue import Queue
 from chatbot_operator.resource import KIND
 from chatbot_operator.telemetry import Metrics, configure_logs, serve
+from chatbot_operator.worker import Result
 
 
 @pytest.fixture
@@ -72,13 +73,15 @@ def test_metrics_bear_the_names_of_controller_runtime() -> None:
     queue.pop()
 
     metrics.observe_request("PATCH", "200")
-    metrics.observe_reconcile("error", 0.2)
+    metrics.observe_reconcile(Result.PANIC, 0.2)
     metrics.observe_leadership("chatbot-operator", leads=True)
 
     samples = generate_latest(metrics.registry).decode().splitlines()
     for sample in (
         'controller_runtime_reconcile_total{controller="chatbotdeployment",result="error"} 1.0',
         'controller_runtime_reconcile_errors_total{controller="chatbotdeployment"} 1.0',
+        'controller_runtime_reconcile_panics_total{controller="chatbotdeployment"} 1.0',
+        'controller_runtime_terminal_reconcile_errors_total{controller="chatbotdeployment"} 0.0',
         'controller_runtime_reconcile_time_seconds_count{controller="chatbotdeployment"} 1.0',
         'controller_runtime_max_concurrent_reconciles{controller="chatbotdeployment"} 8.0',
         'controller_runtime_active_workers{controller="chatbotdeployment"} 1.0',
@@ -91,6 +94,7 @@ def test_metrics_bear_the_names_of_controller_runtime() -> None:
         'chatbot_condition{name="bot",namespace="team",status="True",type="Ready"} 1.0',
     ):
         assert sample in samples
+    assert any(sample.startswith("process_cpu_seconds_total ") for sample in samples)
 
 
 class Checks:

@@ -12,20 +12,24 @@ from contextlib import suppress
 import structlog
 
 from chatbot_operator import errors, telemetry
-from chatbot_operator.cache import Cache, ResourceKey, resource_key
+from chatbot_operator.cache import Cache, News, ResourceKey
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.events import Recorder
-from chatbot_operator.informer import Informer
+from chatbot_operator.informer import Change, Informer
 from chatbot_operator.lease import Elector
+from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.probe import Prober
 from chatbot_operator.queue import Lane, Queue
-from chatbot_operator.reconcile import Reconciler, work
-from chatbot_operator.resource import KIND, Manifest
+from chatbot_operator.reconcile import Reconciler
+from chatbot_operator.resource import KIND
 from chatbot_operator.settings import Settings
 from chatbot_operator.watch import Watch
+from chatbot_operator.worker import work
 
 STUCK_SECONDS = 300
-"""A reconcile that takes longer than this is stuck: each of its requests has a timeout."""
+"""A reconcile that takes longer than this is stuck, since each of its requests has a timeout; so are workers that take no key."""
+CALM_SECONDS = 0.2
+"""From a change of a status, of which a rollout makes many, to the pass that looks at all of them."""
 
 logger = structlog.get_logger()
 
@@ -48,22 +52,34 @@ class Operator:
         )
         if settings.leader_election:
             cluster.may_write = self.elector.leads
+        self._heartbeats = Heartbeats()
+        self._leading = False
         self._cache = Cache()
         self._queue: Queue[ResourceKey] = Queue()
         self._prober = Prober(
             self._cache,
             on_change=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            prompt_seconds=lambda key: self._reconciler.attention_seconds(key),  # noqa: PLW0108 (made below, and of this)
+            heartbeats=self._heartbeats,
             interval_seconds=settings.report_interval_seconds,
             timeout_seconds=settings.report_timeout_seconds,
             concurrency=settings.report_concurrency,
         )
         self._reconciler = Reconciler(
-            cluster, self._cache, health=self._prober.health, recorder=Recorder(cluster, instance=instance), settings=settings
+            cluster,
+            self._cache,
+            health=self._prober.health,
+            unheard=self._prober.unheard,
+            unserved=lambda: self._informer.unserved,
+            recorder=Recorder(cluster, instance=instance),
+            settings=settings,
         )
         self._informer = Informer(
             cluster,
             self._cache,
             on_change=self._owned_changed,
+            on_served=self._reconcile_all,
+            heartbeats=self._heartbeats,
             namespaces=settings.watch_namespaces,
             resync_interval_seconds=settings.resync_interval_seconds,
             watch_timeout_seconds=settings.watch_timeout_seconds,
@@ -73,6 +89,7 @@ class Operator:
             self._cache,
             on_change=self._queue.add,
             on_resync=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            heartbeats=self._heartbeats,
             namespaces=settings.watch_namespaces,
             resync_interval_seconds=settings.resync_interval_seconds,
             watch_timeout_seconds=settings.watch_timeout_seconds,
@@ -90,13 +107,16 @@ class Operator:
             await self._informer.wait_until_complete()
             group.create_task(self._watch.run(), name="watch")
             await self._watch.wait_until_complete()
-            logger.info("caches complete", resources=len(list(self._cache.all(KIND))))
+            logger.info("caches complete", resources=len(self._cache.entries(KIND)))
             group.create_task(self._lead(), name="lead")
 
     def stuck(self) -> Iterator[str]:
         """Name what no longer moves."""
+        yield from self._heartbeats.missed()
         if (longest := max(self._queue.work_seconds(), default=0)) > STUCK_SECONDS:
             yield f"a reconcile has been running for {longest:.0f} s"
+        if self._leading and (neglected := self._queue.neglected_seconds()) > STUCK_SECONDS:
+            yield f"no key has been taken from the queue for {neglected:.0f} s"
 
     def unready(self) -> Iterator[str]:
         """Name what was not listed yet."""
@@ -105,19 +125,26 @@ class Operator:
         if not self._watch.complete:
             yield f"the {KIND}s are not listed yet"
 
-    def _owned_changed(self, manifest: Manifest) -> None:
-        if (key := resource_key(manifest)) is None:
+    def _owned_changed(self, change: Change) -> None:
+        if change.resource is None:
             return
-        self._queue.add(key)
-        if manifest["kind"] == "EndpointSlice":
-            self._prober.nudge(key)
+        if change.key.kind == "EndpointSlice":
+            self._prober.nudge(change.resource)
+        if change.key.kind == "EndpointSlice" or change.news is News.STATUS:
+            self._queue.add_after(change.resource, CALM_SECONDS, lane=Lane.ROUTINE)
+        else:
+            self._queue.add(change.resource)
+
+    def _reconcile_all(self) -> None:
+        for entry in self._cache.entries(KIND):
+            self._queue.add(ResourceKey(entry.key.namespace, entry.key.name), lane=Lane.ROUTINE)
 
     async def _lead(self) -> None:
         """Work for as long as this process leads, and stand by otherwise."""
         while True:
             if self._settings.leader_election:
                 await self.elector.acquire()
-            self._metrics.observe_leadership(self._settings.lease_name, leads=True)
+            self._note_leadership(leads=True)
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.workers):
@@ -125,11 +152,14 @@ class Operator:
                     group.create_task(self._prober.run(), name="probe")
                     if self._settings.leader_election:
                         group.create_task(self.elector.hold(), name="lease")
-                    for manifest in self._cache.all(KIND):
-                        self._queue.add(ResourceKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]), lane=Lane.ROUTINE)
+                    self._reconcile_all()
             except* errors.LeadershipLost as lost:
                 logger.warning("leadership lost, standing by", error=str(lost.exceptions[0]))
-            self._metrics.observe_leadership(self._settings.lease_name, leads=False)
+            self._note_leadership(leads=False)
+
+    def _note_leadership(self, *, leads: bool) -> None:
+        self._leading = leads
+        self._metrics.observe_leadership(self._settings.lease_name, leads=leads)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -1,29 +1,43 @@
 """List and watch of the objects that the operator owns, by label, into the cache.
 
 Bookmarks keep the version fresh, an expired version leads to a new list, and what a list no longer shows is dropped. The first
-lists are complete before anything is reconciled, so a restart sees what exists and writes nothing.
+lists are complete before anything is reconciled, so a restart sees what exists and writes nothing. Kinds that not every cluster
+has are followed where the API server serves them, which is asked again at every resync.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from chatbot_operator import errors, names
-from chatbot_operator.cache import Cache
+from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey, resource_key
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import CHILD_KINDS
-from chatbot_operator.resource import Manifest
+from chatbot_operator.liveness import Heartbeats
 
-OWNED_KINDS: Final = (*CHILD_KINDS, "EndpointSlice")
+OPTIONAL_KINDS: Final = tuple(kind for kind in ("PodMonitor",) if kind in CHILD_KINDS)
+"""What only some clusters have: a kind of somebody else's CRD."""
+
+OWNED_KINDS: Final = (*(kind for kind in CHILD_KINDS if kind not in OPTIONAL_KINDS), "EndpointSlice")
 """What carries the operator's label; the EndpointSlice controller copies it from the Service."""
 
 MAX_DELAY_SECONDS = 4.0
+HEARTBEAT_SECONDS = 300.0
+"""Longer than a list of many pages, and than a watch without a bookmark may be silent."""
 
 logger = structlog.get_logger()
+
+
+class Change(NamedTuple):
+    """What happened to an object, and whose it is."""
+
+    key: ObjectKey
+    resource: ResourceKey | None
+    news: News
 
 
 class Informer:
@@ -34,7 +48,9 @@ class Informer:
         cluster: Cluster,
         cache: Cache,
         *,
-        on_change: Callable[[Manifest], None],
+        on_change: Callable[[Change], None],
+        on_served: Callable[[], None] = lambda: None,
+        heartbeats: Heartbeats | None = None,
         namespaces: tuple[str, ...] = (),
         resync_interval_seconds: float = 600,
         watch_timeout_seconds: int = 270,
@@ -43,18 +59,26 @@ class Informer:
         self._cluster = cluster
         self._cache = cache
         self._on_change = on_change
-        self._scopes = [(kind, namespace) for kind in OWNED_KINDS for namespace in (namespaces or (None,))]
+        self._on_served = on_served
+        self._heartbeats = heartbeats or Heartbeats()
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._resync_interval_seconds = resync_interval_seconds
         self._watch_timeout_seconds = watch_timeout_seconds
         self._sleep = sleep
         self._versions: dict[tuple[str, str | None], str] = {}
-        self._unlisted = set(self._scopes)
+        self._unlisted = {(kind, namespace) for kind in (*OWNED_KINDS, *OPTIONAL_KINDS) for namespace in self._namespaces}
+        self._unserved = set(OPTIONAL_KINDS)
         self._complete = asyncio.Event()
 
     @property
     def complete(self) -> bool:
         """Whether every kind was listed once."""
         return self._complete.is_set()
+
+    @property
+    def unserved(self) -> frozenset[str]:
+        """The kinds that this cluster does not have (now)."""
+        return frozenset(self._unserved)
 
     async def wait_until_complete(self) -> None:
         """Return once every kind was listed."""
@@ -63,8 +87,39 @@ class Informer:
     async def run(self) -> None:
         """Follow every kind until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for kind, namespace in self._scopes:
-                group.create_task(self._follow(kind, namespace), name=f"informer {kind}")
+            for kind in OWNED_KINDS:
+                for namespace in self._namespaces:
+                    group.create_task(self._follow(kind, namespace), name=f"informer {kind}")
+            for kind in OPTIONAL_KINDS:
+                group.create_task(self._follow_where_served(kind), name=f"informer {kind}")
+
+    async def _follow_where_served(self, kind: str) -> None:
+        delay_seconds = 0.5
+        while True:
+            try:
+                served = await self._cluster.serves(kind)
+            except errors.ClusterError as error:
+                logger.debug("discovery failed, retrying", kind=kind, error=str(error))
+                delay_seconds = await self._pause(delay_seconds)
+                continue
+            if served:
+                await self._follow_until_gone(kind)
+            for namespace in self._namespaces:
+                self._listed(kind, namespace)
+            await self._sleep(self._resync_interval_seconds)
+
+    async def _follow_until_gone(self, kind: str) -> None:
+        """Follow an optional kind until it is not served, or not granted, any more."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for namespace in self._namespaces:
+                    group.create_task(self._follow(kind, namespace), name=f"informer {kind}")
+        except* (errors.ObjectNotFound, errors.AccessDenied) as gone:
+            logger.info("optional kind is not available", kind=kind, error=str(gone.exceptions[0]))
+        self._unserved.add(kind)
+        for namespace in self._namespaces:
+            self._heartbeats.end(_loop(kind, namespace))
+            self._cache.replace(kind, (), listed_at=max((e.version for e in self._cache.entries(kind)), default=0), namespace=namespace)
 
     async def _follow(self, kind: str, namespace: str | None) -> None:
         delay_seconds = 0.5
@@ -78,6 +133,8 @@ class Informer:
                 logger.debug("list failed, retrying", kind=kind, error=str(error))
                 delay_seconds = await self._pause(delay_seconds)
             except errors.ClusterError as error:
+                if kind in OPTIONAL_KINDS and isinstance(error, errors.ObjectNotFound | errors.AccessDenied):
+                    raise
                 logger.warning("list refused, retrying", kind=kind, error=str(error))
                 delay_seconds = await self._pause(delay_seconds)
 
@@ -87,13 +144,7 @@ class Informer:
 
     async def _list_and_watch(self, kind: str, namespace: str | None) -> None:
         """List once, then watch until the resync is due; a watch that breaks is taken up where it was."""
-        manifests, version = await self._cluster.list(kind, namespace=namespace, selector=names.OWNED_SELECTOR)
-        for manifest in self._cache.replace(kind, manifests, listed_at=int(version), namespace=namespace):
-            self._on_change(manifest)
-        self._versions[kind, namespace] = version
-        self._unlisted.discard((kind, namespace))
-        if not self._unlisted:
-            self._complete.set()
+        await self._list(kind, namespace)
         loop = asyncio.get_running_loop()
         resync_at = loop.time() + self._resync_interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311
         delay_seconds = 0.1
@@ -107,15 +158,39 @@ class Informer:
             if version != self._versions[kind, namespace]:
                 delay_seconds = 0.1
 
+    async def _list(self, kind: str, namespace: str | None) -> None:
+        self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
+        listed: list[Entry] = []
+        version = "0"
+        async for page in self._cluster.pages(kind, namespace=namespace, selector=names.OWNED_SELECTOR):
+            listed += map(Entry.of, page.items)
+            version = page.version
+        for entry in self._cache.replace(kind, listed, listed_at=int(version), namespace=namespace):
+            self._on_change(Change(entry.key, entry.resource, News.INTENT))
+        self._versions[kind, namespace] = version
+        self._listed(kind, namespace)
+        if kind in self._unserved:
+            self._unserved.discard(kind)
+            self._on_served()
+
+    def _listed(self, kind: str, namespace: str | None) -> None:
+        self._unlisted.discard((kind, namespace))
+        if not self._unlisted:
+            self._complete.set()
+
     async def _watch(self, kind: str, namespace: str | None, *, seconds: int) -> None:
         """Feed what happens into the cache."""
         since = self._versions[kind, namespace]
         watch = self._cluster.watch(kind, since=since, timeout_seconds=seconds, namespace=namespace, selector=names.OWNED_SELECTOR)
+        self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
         async with aclosing(watch) as events:
             async for type_, manifest in events:
-                if type_ == "DELETED":
-                    if self._cache.forget(manifest):
-                        self._on_change(manifest)
-                elif type_ != "BOOKMARK" and self._cache.put(manifest):
-                    self._on_change(manifest)
+                if type_ == "BOOKMARK":
+                    self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
+                elif news := self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest):
+                    self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news))
                 self._versions[kind, namespace] = manifest["metadata"]["resourceVersion"]
+
+
+def _loop(kind: str, namespace: str | None) -> str:
+    return f"informer {kind}" + (f" in {namespace}" if namespace else "")

@@ -1,37 +1,37 @@
-"""Polls the pods' reports: every resource in one burst a round, resources that are not Ready or that changed in between too.
+"""Polls the pods' reports: all of them in one burst a round, those of resources that are not Ready or that changed in between too.
 
-The pods are untrusted: an answer is bounded in size and time, nothing is followed, unpacked or kept but a parsed report.
+A pod that does not answer keeps its last word for two polls more, then it has none and is asked less and less often.
 """
 
 import asyncio
+import heapq
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
 import structlog
 
 from chatbot_operator import errors, fleet, names
-from chatbot_operator.cache import Cache, ResourceKey
-from chatbot_operator.fleet import MAX_REPORT_BYTES, FleetHealth, PodReport
+from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
+from chatbot_operator.fleet import FleetHealth, PodReport
+from chatbot_operator.liveness import Heartbeats
+from chatbot_operator.reports import REPORT_PORT, Target, fetch_report, open_session
 from chatbot_operator.resource import KIND, Manifest
 
-REPORT_PORT = 9090
-PROMPT_SECONDS = 5.0
-"""Between two polls of a resource that is not Ready."""
 SETTLE_SECONDS = 0.5
 """From a change of an EndpointSlice to the poll, since changes come in groups."""
+RETRY_SECONDS = 5.0
+"""Until a pod that did not answer is asked again."""
+GIVEN_UP_MISSES = 3
+MAX_SILENCE_ROUNDS = 8
+"""Rounds at most between two questions to a pod that does not answer."""
+UNHEARD_SECONDS = 60.0
+"""After the start, what the status says of pods that were not heard yet counts for this long."""
+HEARTBEAT_SECONDS = 60.0
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Target:
-    """A pod that should report."""
-
-    uid: str
-    address: str
 
 
 def targets(endpoint_slices: Iterable[Manifest]) -> tuple[Target, ...]:
@@ -47,16 +47,25 @@ def targets(endpoint_slices: Iterable[Manifest]) -> tuple[Target, ...]:
 
 def endpoint_slices(cache: Cache, key: ResourceKey) -> tuple[Manifest, ...]:
     """Return the slices of the Service of the resource."""
-    service = cache.get("Service", key.namespace, names.service(key.name))
+    service = cache.entry(ObjectKey("Service", key.namespace, names.service(key.name)))
     if service is None:
         return ()
-    return tuple(child for child in cache.children(service["metadata"]["uid"]) if child["kind"] == "EndpointSlice")
+    return tuple(child.manifest() for child in cache.children(service.uid) if child.key.kind == "EndpointSlice")
 
 
-def is_ready(manifest: Manifest) -> bool:
-    """Tell whether the resource says that it is Ready."""
-    conditions = (manifest.get("status") or {}).get("conditions") or ()
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+@dataclass(slots=True)
+class _Word:
+    """What a pod said last, and how often it has not answered since."""
+
+    body: bytes = b""
+    report: PodReport | None = None
+    misses: int = 0
+    ask_at: float = 0.0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the pod was heard, or is not waited for any more."""
+        return bool(self.body) or self.misses >= GIVEN_UP_MISSES
 
 
 class Prober:
@@ -67,6 +76,8 @@ class Prober:
         cache: Cache,
         *,
         on_change: Callable[[ResourceKey], None],
+        prompt_seconds: Callable[[ResourceKey], float | None] = lambda _key: None,
+        heartbeats: Heartbeats | None = None,
         interval_seconds: float = 15,
         timeout_seconds: float = 2,
         concurrency: int = 64,
@@ -75,56 +86,86 @@ class Prober:
     ) -> None:
         self._cache = cache
         self._on_change = on_change
+        self._prompt_seconds = prompt_seconds
+        self._heartbeats = heartbeats or Heartbeats()
         self._interval_seconds = interval_seconds
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
         self._concurrency = concurrency
         self._port = port
         self._clock = clock
-        self._slots = asyncio.Semaphore(concurrency)
+        self._words: dict[ResourceKey, dict[Target, _Word]] = {}
         self._health: dict[ResourceKey, FleetHealth] = {}
+        self._changed: set[ResourceKey] = set()
+        self._unheard: set[ResourceKey] = set()
+        self._unheard_until = 0.0
         self._due: dict[ResourceKey, float] = {}
-        self._polling: dict[ResourceKey, asyncio.Task[None]] = {}
+        self._plans: list[tuple[float, ResourceKey]] = []
+        self._open: dict[ResourceKey, int] = {}
+        self._questions: asyncio.Queue[tuple[ResourceKey, Target, _Word]] = asyncio.Queue()
         self._nudged = asyncio.Event()
 
     def health(self, key: ResourceKey) -> FleetHealth | None:
         """Return what the pods of the resource last said, or None before the first poll."""
         return self._health.get(key)
 
+    def unheard(self, key: ResourceKey) -> bool:
+        """Tell whether pods that were there at the start were not heard yet, nor given up: what the status says may still be true."""
+        return key in self._unheard and self._clock() < self._unheard_until
+
     def nudge(self, key: ResourceKey) -> None:
         """Poll the pods of the resource soon: they changed."""
+        self._changed.add(key)
         self._plan(key, self._clock() + SETTLE_SECONDS)
-        self._nudged.set()
 
     async def run(self) -> None:
         """Poll until cancelled; what was heard in an earlier run counts no more."""
-        self._health.clear()
-        connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=4 * self._interval_seconds, use_dns_cache=False)
-        async with (
-            aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                trust_env=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": names.FIELD_MANAGER},
-            ) as session,
-            asyncio.TaskGroup() as group,
-        ):
-            round_at = self._clock()
-            while True:
-                now = self._clock()
-                if now >= round_at:
-                    due = {ResourceKey(m["metadata"]["namespace"], m["metadata"]["name"]) for m in self._cache.all(KIND)}
-                    for key in self._health.keys() - due:
-                        del self._health[key]
-                    round_at = now + self._interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, guards nothing)
-                else:
-                    due = {key for key, at in self._due.items() if at <= now}
-                for key in due:
-                    self._due.pop(key, None)
-                    if key not in self._polling:
-                        self._polling[key] = group.create_task(self._poll(session, key))
-                await self._wait(min([round_at, *self._due.values()]))
+        self._start_over()
+        session = open_session(timeout_seconds=self._timeout_seconds, kept_seconds=4 * self._interval_seconds)
+        try:
+            async with session, asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(self._ask(session), name="probe")
+                await self._schedule()
+        finally:
+            self._heartbeats.end("prober")
+
+    def _start_over(self) -> None:
+        for known in (self._words, self._health, self._due, self._open):
+            known.clear()
+        self._plans.clear()
+        self._questions = asyncio.Queue()
+        self._changed = {entry.resource for entry in self._cache.entries("EndpointSlice") if entry.resource}
+        self._unheard = set(self._changed)
+        self._unheard_until = self._clock() + UNHEARD_SECONDS
+
+    async def _schedule(self) -> None:
+        round_at = self._clock()
+        while True:
+            self._heartbeats.promise("prober", self._interval_seconds + HEARTBEAT_SECONDS)
+            now = self._clock()
+            if now >= round_at:
+                round_at = now + self._interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, guards nothing)
+                due = self._words.keys() | self._changed
+            else:
+                due = self._take_due(now)
+            for key in due - self._open.keys():
+                self._poll(key, now)
+            await self._wait(min(round_at, self._plans[0][0]) if self._plans else round_at)
+
+    def _plan(self, key: ResourceKey, at: float) -> None:
+        if at < self._due.get(key, float("inf")):
+            self._due[key] = at
+            heapq.heappush(self._plans, (at, key))
+            self._nudged.set()
+
+    def _take_due(self, now: float) -> set[ResourceKey]:
+        due = set()
+        while self._plans and self._plans[0][0] <= now:
+            at, key = heapq.heappop(self._plans)
+            if self._due.get(key) == at:
+                del self._due[key]
+                due.add(key)
+        return due
 
     async def _wait(self, until: float) -> None:
         self._nudged.clear()
@@ -134,59 +175,83 @@ class Prober:
         except TimeoutError:
             return
 
-    def _plan(self, key: ResourceKey, at: float) -> None:
-        self._due[key] = min(at, self._due.get(key, at))
+    def _poll(self, key: ResourceKey, now: float) -> None:
+        """Ask every pod of one resource that it is time to ask."""
+        if self._cache.entry(ObjectKey(KIND, *key)) is None:
+            self._forget(key)
+            return
+        if key in self._changed:
+            self._changed.discard(key)
+            self._take_targets(key)
+        words = self._words.get(key, {})
+        questions = [(key, pod, word) for pod, word in words.items() if word.ask_at <= now]
+        if not questions:
+            if not words and key in self._health:
+                self._judge(key)
+            return
+        self._open[key] = len(questions)
+        for question in questions:
+            self._questions.put_nowait(question)
 
-    async def _poll(self, session: aiohttp.ClientSession, key: ResourceKey) -> None:
-        """Ask every pod of one resource and merge what they say."""
-        try:
-            resource = self._cache.get(KIND, *key)
-            pods = targets(endpoint_slices(self._cache, key))
-            if resource is None or (not pods and key not in self._health):
-                return
-            answers = await asyncio.gather(*(self._ask(session, pod) for pod in pods))
-            self._store(key, [report for report in answers if report is not None], expected=len(pods))
-            if pods and not is_ready(self._cache.get(KIND, *key) or resource):
-                self._plan(key, self._clock() + min(PROMPT_SECONDS, self._interval_seconds))
-                self._nudged.set()
-        finally:
-            del self._polling[key]
+    def _take_targets(self, key: ResourceKey) -> None:
+        """Take over the pods that the EndpointSlices show; a change is a reason to ask those at once that did not answer."""
+        known = self._words.get(key, {})
+        words = {pod: known.get(pod) or _Word() for pod in targets(endpoint_slices(self._cache, key))}
+        for word in words.values():
+            word.ask_at = 0.0
+        if words or key in self._health:
+            self._words[key] = words
 
-    def _store(self, key: ResourceKey, reports: Sequence[PodReport], *, expected: int) -> None:
-        health = fleet.merge(reports, expected=expected)
+    def _forget(self, key: ResourceKey) -> None:
+        self._changed.discard(key)
+        for known in (self._words, self._health, self._due):
+            known.pop(key, None)
+
+    async def _ask(self, session: aiohttp.ClientSession) -> None:
+        """Put one question after the other."""
+        while True:
+            key, pod, word = await self._questions.get()
+            try:
+                body, report = await fetch_report(session, pod, port=self._port, known=word.body)
+            except (aiohttp.ClientError, OSError, errors.ReportInvalid) as error:
+                logger.debug("no report", pod_uid=pod.uid, address=pod.address, error=str(error) or type(error).__name__)
+                self._missed(word)
+            else:
+                word.body, word.report, word.misses = body, report, 0
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
+                self._judge(key)
+
+    def _missed(self, word: _Word) -> None:
+        word.misses += 1
+        if word.misses >= GIVEN_UP_MISSES:
+            word.body, word.report = b"", None
+            rounds = min(MAX_SILENCE_ROUNDS, 2 ** (word.misses - GIVEN_UP_MISSES))
+            word.ask_at = self._clock() + (rounds - 0.5) * self._interval_seconds
+
+    def _judge(self, key: ResourceKey) -> None:
+        """Merge what the pods of a resource said, and tell when it is not what they said before."""
+        words = self._words.get(key, {})
+        if all(word.is_final for word in words.values()):
+            self._unheard.discard(key)
+        known = self._health.get(key)
+        if known is None or known.expected != len(words) or any(word.report or not word.body for word in words.values()):
+            self._store(key, words)
+        if key in self._changed:
+            self._plan(key, self._clock() + SETTLE_SECONDS)
+        elif not words:
+            self._words.pop(key, None)
+        elif any(0 < word.misses < GIVEN_UP_MISSES for word in words.values()):
+            self._plan(key, self._clock() + min(RETRY_SECONDS, self._interval_seconds))
+        elif (seconds := self._prompt_seconds(key)) is not None:
+            self._plan(key, self._clock() + min(seconds, self._interval_seconds))
+
+    def _store(self, key: ResourceKey, words: dict[Target, _Word]) -> None:
+        reports = [word.report or PodReport.parse(word.body) for word in words.values() if word.body]
+        for word in words.values():
+            word.report = None  # three times the memory of what it was read from
+        health = fleet.merge(reports, expected=len(words))
         if health != self._health.get(key):
             self._health[key] = health
             self._on_change(key)
-
-    async def _ask(self, session: aiohttp.ClientSession, pod: Target) -> PodReport | None:
-        host = f"[{pod.address}]" if ":" in pod.address else pod.address
-        async with self._slots:
-            try:
-                async with session.get(f"http://{host}:{self._port}/report", allow_redirects=False) as response:
-                    body = await _bounded_body(response)
-                return _verified(response.status, body, pod)
-            except (aiohttp.ClientError, OSError, errors.ReportInvalid) as error:
-                logger.debug("no report", pod_uid=pod.uid, address=pod.address, error=str(error) or type(error).__name__)
-                return None
-
-
-def _verified(status: int, body: bytes, pod: Target) -> PodReport:
-    """Return the report, or raise ReportInvalid."""
-    if status != 200:  # noqa: PLR2004
-        raise errors.ReportInvalid(f"HTTP {status}")
-    report = PodReport.parse(body)
-    if report.pod.uid != pod.uid:
-        raise errors.ReportInvalid(f"the report is of another pod, {report.pod.uid}")
-    return report
-
-
-async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
-    """Return the body, or one byte more than a report may have when it is longer than that."""
-    body = b""
-    while len(body) <= MAX_REPORT_BYTES:
-        chunk = await response.content.read(MAX_REPORT_BYTES + 1 - len(body))
-        if not chunk:
-            return body
-        body += chunk
-    response.close()
-    return body

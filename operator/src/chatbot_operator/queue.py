@@ -50,6 +50,7 @@ class Queue(Generic[Key]):
         self._order = itertools.count()
         self._failures: dict[Key, int] = {}
         self._streak = 0
+        self._taken_at = clock()
         self._getters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
@@ -108,7 +109,7 @@ class Queue(Generic[Key]):
         key = next(iter(lane))
         now = self._clock()
         self.on_started(now - lane.pop(key))
-        self._working[key] = now
+        self._working[key] = self._taken_at = now
         return key
 
     async def get(self) -> Key:
@@ -137,6 +138,11 @@ class Queue(Generic[Key]):
         """Return how long each key in work has been worked on."""
         now = self._clock()
         return [now - since for since in self._working.values()]
+
+    def neglected_seconds(self) -> float:
+        """Return for how long keys have waited without a single one being taken."""
+        waiting_since = [next(iter(lane.values())) for lane in self._waiting.values() if lane]
+        return self._clock() - max(self._taken_at, min(waiting_since)) if waiting_since else 0.0
 
     def _promote(self) -> None:
         now = self._clock()

@@ -1,36 +1,33 @@
-"""The one sequence: observe → desired → apply what differs → prune → report. And the worker that runs it for a key.
+"""The one sequence: observe → desired → apply what differs → prune → report.
 
 Reads come from the cache. A new resource costs one request for each child and one for its status; a second pass costs none.
 """
 
 import time
-import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import structlog
 
 from chatbot_operator import errors, fleet, names
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey, controller_of
+from chatbot_operator.children import Children
 from chatbot_operator.cluster import Cluster
-from chatbot_operator.desired import CHILD_KINDS, desired_state
-from chatbot_operator.drift import differences
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.observed import Observed, Problem
-from chatbot_operator.probe import endpoint_slices, is_ready, targets
-from chatbot_operator.queue import Lane, Queue
+from chatbot_operator.probe import endpoint_slices, targets
+from chatbot_operator.reporting import Reporting
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
-from chatbot_operator.status import derive_invalid_status, derive_status, substantially_differs
+from chatbot_operator.status import ConditionType, derive_invalid_status, derive_status, substantially_differs
 
 UNREADY_PODS_SECONDS = 5.0
 UNREADY_PODS_CAP_SECONDS = 60.0
 """Pods that start in the normal time are not looked at; the longer they stay unready, the longer it is between two looks."""
 NOT_READY_SECONDS = 5.0
+NOT_READY_CAP_SECONDS = 30.0
 """Between two passes over a resource that is not Ready, for what no event announces: pods' states and grace periods."""
 PROBLEM_SECONDS = 30.0
 """Between two tries of what the API server refused or a foreign object blocks: neither is watched."""
@@ -56,6 +53,8 @@ class Reconciler:
         cache: Cache,
         *,
         health: Callable[[ResourceKey], FleetHealth | None],
+        unheard: Callable[[ResourceKey], bool] = lambda _key: False,
+        unserved: Callable[[], frozenset[str]] = frozenset,
         recorder: Recorder,
         settings: Settings,
         clock: Callable[[], float] = time.monotonic,
@@ -64,95 +63,53 @@ class Reconciler:
         self._cluster = cluster
         self._cache = cache
         self._health = health
+        self._unheard = unheard
         self._recorder = recorder
         self._settings = settings
         self._clock = clock
         self._wall_clock = wall_clock
+        self._children = Children(cluster, cache, settings=settings, unserved=unserved)
+        self._reporting = Reporting(clock=clock)
+        self._not_ready_since: dict[ResourceKey, float] = {}
         self._pods: dict[ResourceKey, _Looks] = {}
+
+    def attention_seconds(self, key: ResourceKey) -> float | None:
+        """Return when to look at a resource again that is not Ready, the later the longer it has not been, or None when it is Ready."""
+        since = self._not_ready_since.get(key)
+        if since is None:
+            return None
+        return min(NOT_READY_CAP_SECONDS, max(NOT_READY_SECONDS, (self._clock() - since) / 8))
 
     async def reconcile(self, key: ResourceKey) -> float | None:
         """Run the sequence once; return in how many seconds it should run again without an event."""
-        manifest = self._cache.get(KIND, *key)
-        if manifest is None or _hands_off(manifest):
-            self._pods.pop(key, None)
+        entry = self._cache.entry(ObjectKey(KIND, *key))
+        manifest = entry.manifest() if entry else None
+        if entry is None or manifest is None or _hands_off(manifest):
+            self._forget(key)
             return None
         try:
             resource = ChatbotDeployment.from_manifest(manifest)
         except errors.SpecInvalid as error:
-            invalid = derive_invalid_status(manifest, str(error), settings=self._settings, now=self._wall_clock())
-            await self._write_status(manifest, invalid)
-            return None
-        problem = await self._converge(resource)
-        if self._health(key) is None and targets(endpoint_slices(self._cache, key)):
-            return NOT_READY_SECONDS  # a status that knows nothing of the pods would undo the last one; the first poll is about to end
-        status = await self._observe(resource, problem)
-        await self._write_status(manifest, status)
-        if problem is not None:
-            return PROBLEM_SECONDS
-        return None if is_ready({"status": status}) else NOT_READY_SECONDS
+            await self._report_invalid(manifest, str(error))
+            raise
+        problem = await self._children.converge(resource, entry, replicas=resource.spec.replicas)
+        if self._must_be_heard_first(key, manifest):
+            return NOT_READY_SECONDS
+        due = await self._report(manifest, await self._observe(resource, problem), resource)
+        again = PROBLEM_SECONDS if problem else self.attention_seconds(key)
+        return min((seconds for seconds in (due, again) if seconds is not None), default=None)
 
-    async def _converge(self, resource: ChatbotDeployment) -> Problem | None:
-        """Apply every child that differs, then delete those that are not desired; return the first thing that does not work."""
-        problem = None
-        desired = desired_state(resource, self._settings, resource.spec.replicas)
-        for intended in desired:
-            try:
-                await self._apply(resource, intended)
-            except errors.ForeignObject as error:
-                problem = problem or Problem("Conflict", str(error))
-            except errors.RequestRefused as error:
-                if error.reason == "NamespaceTerminating":
-                    raise
-                what = f"{intended['kind']} {intended['metadata']['name']}"
-                why = str(error).rstrip(".")
-                problem = problem or Problem(
-                    "ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself."
-                )
-        if problem is None:
-            await self._prune(resource, desired)
-        return problem
+    def _forget(self, key: ResourceKey) -> None:
+        self._children.forget(key)
+        self._reporting.forget(key)
+        self._not_ready_since.pop(key, None)
+        self._pods.pop(key, None)
 
-    async def _apply(self, resource: ChatbotDeployment, intended: Manifest) -> None:
-        live = self._cache.get(*ObjectKey.of(intended))
-        if live is not None and not self._may_write(resource, intended, live):
-            return
-        if not (reasons := differences(intended, live)):
-            return
-        try:
-            answer = await self._cluster.apply(intended, uid=live["metadata"]["uid"] if live else None)
-        except errors.ObjectConflict:
-            if live is not None:
-                raise  # another object of that name by now: the informer is about to say so
-            live = await self._cluster.read(*ObjectKey.of(intended))
-            if not self._may_write(resource, intended, live):
-                return
-            self._cache.put(live)  # ours: an earlier apply was committed and its answer lost
-            answer = await self._cluster.apply(intended, uid=live["metadata"]["uid"])
-        self._cache.put(answer)
-        logger.info("child applied", kind=intended["kind"], child=intended["metadata"]["name"], reasons=reasons[:5])
-
-    def _may_write(self, resource: ChatbotDeployment, intended: Manifest, live: Manifest) -> bool:
-        """Tell whether to write `live`: not while it is being deleted; raise ForeignObject when it is not ours at all."""
-        owner = controller_of(live)
-        if (owner is None or owner["uid"] != resource.uid) and not _is_adoptable(intended, live):
-            name = f"{live['kind']} {live['metadata']['name']}"
-            if owner and (owner["kind"], owner["name"]) == (KIND, resource.name):
-                raise errors.ObjectConflict(f"{name} still belongs to an earlier {KIND} of this name")
-            whose = f"is controlled by {owner['kind']} {owner['name']}" if owner else "is not controlled by this resource"
-            raise errors.ForeignObject(
-                f"{name} exists and {whose}: rename or delete it, or, if nothing controls it, label it {names.ADOPT_LABEL}=true"
-            )
-        return "deletionTimestamp" not in live["metadata"]
-
-    async def _prune(self, resource: ChatbotDeployment, desired: tuple[Manifest, ...]) -> None:
-        wanted = {ObjectKey.of(intended) for intended in desired}
-        for child in self._cache.children(resource.uid):
-            if child["kind"] not in CHILD_KINDS or ObjectKey.of(child) in wanted or "deletionTimestamp" in child["metadata"]:
-                continue
-            with suppress(errors.ObjectNotFound):
-                await self._cluster.delete(child)
-            self._cache.forget(child)
-            logger.info("child pruned", kind=child["kind"], child=child["metadata"]["name"])
+    def _must_be_heard_first(self, key: ResourceKey, manifest: Manifest) -> bool:
+        """Tell whether a status that knows nothing of the pods would undo the last one; a poll is about to end."""
+        if self._health(key) is None:
+            return bool(targets(endpoint_slices(self._cache, key)))
+        return self._unheard(key) and "upstream" in (manifest.get("status") or {})
 
     async def _observe(self, resource: ChatbotDeployment, problem: Problem | None) -> Manifest:
         """Return the status that follows from what is live."""
@@ -165,17 +122,34 @@ class Reconciler:
         health = self._health(key) or fleet.merge((), expected=resource.spec.replicas)
         return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock())
 
-    async def _write_status(self, manifest: Manifest, status: Manifest) -> None:
-        """Write the status if it changed in substance, and tell transitions as Events."""
+    async def _report(self, manifest: Manifest, status: Manifest, resource: ChatbotDeployment) -> float | None:
+        """Write the status if it is time to; return in how many seconds it will be, None when there is nothing to write."""
+        key = ResourceKey(resource.namespace, resource.name)
+        if _is_ready(status):
+            self._not_ready_since.pop(key, None)
+        else:
+            self._not_ready_since.setdefault(key, self._clock())
         old = manifest.get("status") or {}
-        if not substantially_differs(old, status):
-            return
+        seconds = self._reporting.seconds_until_due(key, old, status, min_ready_seconds=resource.spec.rollout.min_ready_seconds)
+        if seconds != 0:
+            return seconds
+        await self._write_status(manifest, status)
+        self._reporting.written(key)
+        return None
+
+    async def _report_invalid(self, manifest: Manifest, problem: str) -> None:
+        status = derive_invalid_status(manifest, problem, settings=self._settings, now=self._wall_clock())
+        if substantially_differs(manifest.get("status") or {}, status):
+            await self._write_status(manifest, status)
+
+    async def _write_status(self, manifest: Manifest, status: Manifest) -> None:
+        """Write the status, and tell transitions as Events."""
         try:
             self._cache.put(await self._cluster.apply_status(manifest, status))
         except errors.ObjectNotFound:
             self._cache.forget(manifest)
             return
-        for transition in transitions(old, status):
+        for transition in transitions(manifest.get("status") or {}, status):
             await self._recorder.record(manifest, transition)
 
     async def _unready_pods(self, key: ResourceKey, deployment: Manifest | None) -> tuple[Manifest, ...]:
@@ -198,64 +172,11 @@ class Reconciler:
         return looks.pods
 
 
+def _is_ready(status: Manifest) -> bool:
+    return any(condition["type"] == ConditionType.READY and condition["status"] == "True" for condition in status["conditions"])
+
+
 def _hands_off(manifest: Manifest) -> bool:
     """Tell whether nothing is to be done: the resource is going away, or its owner said so."""
     metadata = manifest["metadata"]
     return "deletionTimestamp" in metadata or (metadata.get("annotations") or {}).get(names.RECONCILE_ANNOTATION) == "disabled"
-
-
-def _is_adoptable(intended: Manifest, live: Manifest) -> bool:
-    """Tell whether an object without a controller was offered to us, and selects what we would select."""
-    labels = live["metadata"].get("labels") or {}
-    selector = (intended.get("spec") or {}).get("selector")
-    return (
-        controller_of(live) is None
-        and labels.get(names.ADOPT_LABEL) == "true"
-        and (selector is None or (live.get("spec") or {}).get("selector") == selector)
-    )
-
-
-async def work(
-    queue: Queue[ResourceKey],
-    reconciler: Reconciler,
-    *,
-    observe: Callable[[Literal["success", "requeue_after", "error"], float], None] = lambda _result, _seconds: None,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
-    """Take keys and reconcile them, one after the other, until cancelled or no longer the leader."""
-    while True:
-        key = await queue.get()
-        started = clock()
-        try:
-            with structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name, reconcile_id=uuid.uuid4().hex[:8]):
-                result = await _reconcile_once(queue, reconciler, key)
-            observe(result, clock() - started)
-        finally:
-            queue.done(key)
-
-
-async def _reconcile_once(
-    queue: Queue[ResourceKey], reconciler: Reconciler, key: ResourceKey
-) -> Literal["success", "requeue_after", "error"]:
-    """Reconcile one key and plan its next time; the boundary behind which an error is this key's alone."""
-    try:
-        seconds = await reconciler.reconcile(key)
-    except errors.LeadershipLost:
-        queue.add(key)
-        raise
-    except errors.ClusterError as error:
-        if error.reason == "NamespaceTerminating":
-            queue.forget(key)
-            return "success"
-        delay = queue.backoff(key, at_least_seconds=error.retry_after_seconds or 0)
-        log = logger.debug if isinstance(error, errors.ObjectConflict) else logger.warning
-        log("reconcile postponed", error=str(error), error_type=type(error).__name__, retry_in_seconds=round(delay, 1))
-        return "error"
-    except Exception:
-        logger.exception("reconcile failed", retry_in_seconds=round(queue.backoff(key), 1))
-        return "error"
-    queue.forget(key)
-    if seconds is None:
-        return "success"
-    queue.add_after(key, seconds, lane=Lane.ROUTINE)
-    return "requeue_after"

@@ -9,13 +9,23 @@ from typing import Any, Final, Literal
 import orjson
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from chatbot_operator.cache import Cache
 from chatbot_operator.queue import Queue
 from chatbot_operator.resource import KIND
+from chatbot_operator.worker import Result
 
 SERVICE: Final = "chatbot-operator"
 CONTROLLER: Final = "chatbotdeployment"
@@ -78,6 +88,18 @@ class Metrics:
         self._reconcile_errors = Counter(
             "controller_runtime_reconcile_errors_total", "Reconciliations that failed.", ["controller"], registry=self.registry
         )
+        self._terminal_errors = Counter(
+            "controller_runtime_terminal_reconcile_errors_total",
+            "Reconciliations of resources that only a change of theirs can mend.",
+            ["controller"],
+            registry=self.registry,
+        )
+        self._panics = Counter(
+            "controller_runtime_reconcile_panics_total",
+            "Reconciliations that nobody foresaw to fail.",
+            ["controller"],
+            registry=self.registry,
+        )
         self._reconcile_seconds = Histogram(
             "controller_runtime_reconcile_time_seconds", "Length of a reconciliation.", ["controller"], registry=self.registry
         )
@@ -89,17 +111,25 @@ class Metrics:
         self._leader = Gauge("leader_election_master_status", "1 when this process is the leader.", ["name"], registry=self.registry)
         self._waited = Histogram("workqueue_queue_duration_seconds", "How long a key waited.", ["name"], registry=self.registry)
         self._worked = Histogram("workqueue_work_duration_seconds", "How long a key was worked on.", ["name"], registry=self.registry)
+        for counter in (self._reconcile_errors, self._terminal_errors, self._panics):
+            counter.labels(CONTROLLER)  # shown from the start, so that a rate has a beginning
+        ProcessCollector(registry=self.registry)
 
     def observe_request(self, method: str, code: str) -> None:
         """Count an answer of the API server."""
         self._requests.labels(code, method, self._host).inc()
 
-    def observe_reconcile(self, result: Literal["success", "requeue_after", "error"], seconds: float) -> None:
-        """Count a reconciliation."""
-        self._reconciles.labels(CONTROLLER, result).inc()
+    def observe_reconcile(self, result: Result, seconds: float) -> None:
+        """Count a reconciliation; as in controller-runtime terminal errors and panics are errors, too."""
+        failed = result in (Result.ERROR, Result.TERMINAL, Result.PANIC)
+        self._reconciles.labels(CONTROLLER, Result.ERROR if failed else result).inc()
         self._reconcile_seconds.labels(CONTROLLER).observe(seconds)
-        if result == "error":
+        if failed:
             self._reconcile_errors.labels(CONTROLLER).inc()
+        if result is Result.TERMINAL:
+            self._terminal_errors.labels(CONTROLLER).inc()
+        if result is Result.PANIC:
+            self._panics.labels(CONTROLLER).inc()
 
     def observe_leadership(self, lease: str, *, leads: bool) -> None:
         """Say whether this process leads."""

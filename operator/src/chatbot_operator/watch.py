@@ -14,13 +14,16 @@ import kopf
 import structlog
 
 from chatbot_operator import errors
-from chatbot_operator.cache import Cache, ResourceKey
+from chatbot_operator.cache import Cache, Entry, ObjectKey, ResourceKey
 from chatbot_operator.cluster import Cluster, Connection
+from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, Manifest
 
 TOKEN_SECONDS = 300
 RESTART_SECONDS = 2.0
 LIST_PAGE = 500
+HEARTBEAT_SECONDS = 300.0
+"""Longer than a list of many pages takes, or fails."""
 
 logger = structlog.get_logger()
 
@@ -108,6 +111,10 @@ def _settings(*, watch_timeout_seconds: int, request_timeout_seconds: float) -> 
     return settings
 
 
+def _resource(key: ObjectKey) -> ResourceKey:
+    return ResourceKey(key.namespace, key.name)
+
+
 class Watch:
     """Keeps the cache equal to what the API server holds of the ChatbotDeployments."""
 
@@ -119,6 +126,7 @@ class Watch:
         on_change: Callable[[ResourceKey], None],
         on_resync: Callable[[ResourceKey], None],
         after_start: Callable[[], None] = lambda: None,
+        heartbeats: Heartbeats | None = None,
         namespaces: tuple[str, ...] = (),
         resync_interval_seconds: float = 600,
         watch_timeout_seconds: int = 270,
@@ -130,6 +138,7 @@ class Watch:
         self._on_change = on_change
         self._on_resync = on_resync
         self.after_start = after_start
+        self._heartbeats = heartbeats or Heartbeats()
         self._namespaces = namespaces
         self._resync_interval_seconds = resync_interval_seconds
         self._watch_timeout_seconds = watch_timeout_seconds
@@ -156,12 +165,13 @@ class Watch:
         manifest["metadata"].pop("managedFields", None)
         news = self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest)
         if news:
-            self._on_change(ResourceKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+            self._on_change(ResourceKey.of(manifest))
 
     async def _resync(self) -> None:
         """List everything now and then: kopf never says that an object vanished while it was not watching."""
         delay_seconds = 1.0
         while True:
+            self._heartbeats.promise("list of chatbotdeployments", HEARTBEAT_SECONDS)
             try:
                 await self._list()
             except errors.ClusterError as error:
@@ -173,15 +183,20 @@ class Watch:
             else:
                 delay_seconds = 1.0
                 self._listed.set()
+                self._heartbeats.promise("list of chatbotdeployments", self._resync_interval_seconds + HEARTBEAT_SECONDS)
                 await self._sleep(self._resync_interval_seconds)
 
     async def _list(self) -> None:
         for namespace in self._namespaces or (None,):
-            manifests, version = await self._cluster.list(KIND, namespace=namespace)
-            for manifest in self._cache.replace(KIND, manifests, listed_at=int(version), namespace=namespace):
-                self._on_change(ResourceKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
-            for manifest in manifests:
-                self._on_resync(ResourceKey(manifest["metadata"]["namespace"], manifest["metadata"]["name"]))
+            listed: list[Entry] = []
+            version = "0"
+            async for page in self._cluster.pages(KIND, namespace=namespace):
+                listed += map(Entry.of, page.items)
+                version = page.version
+            for entry in self._cache.replace(KIND, listed, listed_at=int(version), namespace=namespace):
+                self._on_change(_resource(entry.key))
+            for entry in listed:
+                self._on_resync(_resource(entry.key))
 
     async def _supervise(self) -> None:
         await self._listed.wait()  # the CRD is there; kopf looks for it only once

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 from chatbot_operator import errors
 from chatbot_operator.cache import ResourceKey
 from chatbot_operator.queue import Queue
-from chatbot_operator.reconcile import Reconciler, work
+from chatbot_operator.reconcile import Reconciler
+from chatbot_operator.worker import Result, work
 
 KEY = ResourceKey("team", "bot")
 
@@ -35,9 +36,9 @@ def queue() -> Queue[ResourceKey]:
     return Queue(backoff_base_seconds=0.001)
 
 
-async def run(queue: Queue[ResourceKey], reconciler: Scripted) -> tuple[list[str], list[Any]]:
+async def run(queue: Queue[ResourceKey], reconciler: Scripted) -> tuple[list[Result], list[Any]]:
     """Work until the script is over; return the results and the log."""
-    results: list[str] = []
+    results: list[Result] = []
     queue.add(KEY)
     with capture_logs() as log:
         worker = asyncio.create_task(work(queue, reconciler, observe=lambda result, _seconds: results.append(result)))
@@ -84,9 +85,17 @@ async def test_conflict_is_tried_again_without_a_warning(queue: Queue[ResourceKe
 async def test_unforeseen_error_is_logged_with_its_trace_and_stays_with_its_key(queue: Queue[ResourceKey]) -> None:
     results, log = await run(queue, Scripted(ZeroDivisionError(), None))
 
-    assert results == ["error", "success"]
+    assert results == ["panic", "success"]
     (line,) = log
     assert (line["log_level"], line["event"], line["exc_info"]) == ("error", "reconcile failed", True)
+
+
+async def test_spec_that_cannot_be_read_is_not_tried_again(queue: Queue[ResourceKey]) -> None:
+    results, log = await run(queue, Scripted(errors.SpecInvalid("spec.replicas: not a number")))
+
+    assert results == ["terminal"]
+    assert queue.pop() is None
+    assert [line["log_level"] for line in log] == ["debug"]
 
 
 async def test_terminating_namespace_is_no_error_and_not_tried_again(queue: Queue[ResourceKey]) -> None:

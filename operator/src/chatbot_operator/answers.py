@@ -1,0 +1,91 @@
+"""What the API server answered: an object of its API, or the error of errors.py that the answer stands for.
+
+Something on the way may answer in its place: what is no object of the API is an outage, never an empty list.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import aiohttp
+import orjson
+
+from chatbot_operator import errors
+from chatbot_operator.resource import Manifest
+
+_MAX_QUOTED: Final = 100
+
+_RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
+
+
+def failure_of(status_code: int, body: bytes, *, what: str, retry_after: str | None) -> errors.ClusterError:
+    """Return the error for an answer that is not a success."""
+    try:
+        status: Manifest = orjson.loads(body)
+        message, reason = str(status.get("message") or ""), str(status.get("reason") or "")
+        causes = [(cause.get("reason"), cause.get("field")) for cause in (status.get("details") or {}).get("causes") or ()]
+    except (orjson.JSONDecodeError, AttributeError):
+        message, reason, causes = body[:200].decode(errors="replace"), "", []
+    if any(why == "NamespaceTerminating" for why, _ in causes):
+        reason = "NamespaceTerminating"
+    if any(field == "metadata.uid" for _, field in causes):
+        status_code = 409  # the precondition of an apply, which the API server words as an invalid change of the uid
+    match status_code:
+        case 401:
+            kind: type[errors.ClusterError] = errors.AccessDenied
+        case 403:  # RBAC's words; everything else is admission's: quota, Pod Security, policies, webhooks
+            kind = errors.AccessDenied if _RBAC_REFUSAL.search(message) else errors.RequestRefused
+        case 404:
+            kind = errors.ObjectNotFound
+        case 409:
+            kind = errors.ObjectConflict
+        case 410:
+            kind = errors.WatchExpired
+        case 429:
+            kind = errors.ClusterUnavailable
+        case _:
+            kind = errors.RequestRefused if 400 <= status_code < 500 else errors.ClusterUnavailable  # noqa: PLR2004
+    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+    return kind(message or f"{what}: HTTP {status_code}", status_code=status_code, reason=reason, retry_after_seconds=seconds)
+
+
+def decode(data: bytes, *, what: str) -> Manifest:
+    """Return the JSON object in `data`; anything else is not from the API server, but from something on the way to it."""
+    try:
+        decoded = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise errors.ClusterUnavailable(f"{what}: the answer is no JSON: {data[:_MAX_QUOTED]!r}") from error
+    if not isinstance(decoded, dict):
+        raise errors.ClusterUnavailable(f"{what}: the answer is no JSON object: {data[:_MAX_QUOTED]!r}")
+    return decoded
+
+
+def check_object(manifest: object, *, what: str) -> Manifest:
+    """Return what is an object, or a list, of the Kubernetes API."""
+    match manifest:
+        case {"metadata": {"resourceVersion": str()}} if isinstance(manifest, dict):
+            return manifest
+    raise errors.ClusterUnavailable(f"{what}: the answer is no object of the API: {str(manifest)[:_MAX_QUOTED]}")
+
+
+def trim(manifest: Manifest) -> Manifest:
+    """Leave out managedFields, which nothing here reads and which are half of many an object."""
+    manifest.get("metadata", {}).pop("managedFields", None)
+    for item in manifest.get("items") or ():
+        item.get("metadata", {}).pop("managedFields", None)
+    return manifest
+
+
+async def split_lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """Yield the lines of any length; aiohttp's own iteration refuses the long ones."""
+    pending = b""
+    async for chunk in response.content.iter_any():
+        *lines, pending = (pending + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+def words_of(error: Exception) -> str:
+    """Return what went wrong; some errors have no words but their name."""
+    return str(error) or type(error).__name__

@@ -1,0 +1,145 @@
+"""When a status is written: what somebody must know at once, what merely goes on now and then, figures once a minute.
+
+A rollout that makes progress says nothing until it is over, stands still or has taken long: the first status of a new generation
+is then the last one, too, and a healthy new resource costs one write.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from chatbot_operator.cache import ResourceKey
+from chatbot_operator.resource import Manifest, State
+from chatbot_operator.rollout import Reason
+from chatbot_operator.status import ConditionType, substantially_differs
+
+STILL_SECONDS = 5.0
+"""A rollout without progress for so long, beside the time that a pod must stay ready, is told."""
+LONG_SECONDS = 30.0
+"""A rollout that has taken so long is told, whatever it does."""
+PROGRESS_SECONDS = 15.0
+"""Between two writes that change counts and messages only."""
+FIGURES_SECONDS = 60.0
+"""Between two writes that change figures only."""
+
+_PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
+_DECIDED: Final = frozenset({State.READY, State.DEGRADED, State.STALLED, State.STOPPED})
+_FIGURES: Final = frozenset({"slo", "usage"})
+_COUNTS: Final = ("replicas", "readyReplicas", "updatedReplicas")
+
+
+class Urgency(IntEnum):
+    """How long a change of the status can wait."""
+
+    NOTHING = 0
+    FIGURES = 1
+    PROGRESS = 2
+    ROLLOUT = 3
+    NOW = 4
+
+
+def urgency(old: Manifest, new: Manifest) -> Urgency:
+    """Return how urgent it is to write `new` where `old` stands."""
+    if not substantially_differs(old, new):
+        return Urgency.NOTHING
+    lags = old.get("observedGeneration") != new["observedGeneration"]
+    if _turns(old, new, lags=lags):
+        return Urgency.NOW
+    if lags:
+        return Urgency.ROLLOUT
+    return Urgency.PROGRESS if substantially_differs(_without_figures(old), _without_figures(new)) else Urgency.FIGURES
+
+
+def _turns(old: Manifest, new: Manifest, *, lags: bool) -> bool:
+    """Tell whether there is something else to say than before: it is over, it goes wrong in another way, or it goes on after all."""
+    return bool(
+        (_is_settled(new) and (lags or not _is_settled(old)))
+        or _alarms(new, before=old, lags=lags) - _alarms(old, before=old, lags=False)
+        or (ConditionType.STALLED in _conditions(old) and ConditionType.STALLED not in _conditions(new))
+        or (new["state"] != old.get("state") and new["state"] in _DECIDED)
+    )
+
+
+def _conditions(status: Manifest) -> dict[str, Manifest]:
+    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+
+
+def _is_settled(status: Manifest) -> bool:
+    conditions = _conditions(status)
+    ready = conditions.get(ConditionType.READY, {})
+    return ready.get("status") == "True" or ConditionType.STALLED in conditions
+
+
+def _alarms(status: Manifest, *, before: Manifest, lags: bool) -> set[tuple[str, str]]:
+    """Return type and reason of each condition that tells of something wrong; neither what was asked for nor that nothing serves yet."""
+    served = _conditions(before).get(ConditionType.AVAILABLE, {}).get("status") == "True"
+    return {
+        (type_, condition["reason"])
+        for type_, condition in _conditions(status).items()
+        if _is_wrong(condition) and not (lags and condition["reason"] in _PLANNED) and (served or type_ != ConditionType.AVAILABLE)
+    }
+
+
+def _is_wrong(condition: Manifest) -> bool:
+    if condition["type"] == ConditionType.RECONCILING:
+        return False
+    return bool(condition["status"] == ("True" if condition["type"] == ConditionType.STALLED else "False"))
+
+
+def _without_figures(status: Manifest) -> Manifest:
+    return {name: value for name, value in status.items() if name not in _FIGURES}
+
+
+@dataclass(slots=True)
+class _Rollout:
+    """A generation that the status does not speak of yet."""
+
+    generation: int
+    counts: tuple[int, ...]
+    since: float
+    moved_at: float
+
+
+class Reporting:
+    """Remembers what was written when."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rollouts: dict[ResourceKey, _Rollout] = {}
+        self._written_at: dict[ResourceKey, float] = {}
+
+    def seconds_until_due(self, key: ResourceKey, old: Manifest, new: Manifest, *, min_ready_seconds: int) -> float | None:
+        """Return in how many seconds `new` should be written over `old`, or None when it need not be written at all."""
+        match urgency(old, new):
+            case Urgency.NOTHING:
+                return None
+            case Urgency.NOW:
+                return 0
+            case Urgency.ROLLOUT:
+                due = self._rollout_due(key, new, min_ready_seconds)
+            case Urgency.PROGRESS:
+                due = self._written_at.get(key, 0) + PROGRESS_SECONDS
+            case Urgency.FIGURES:
+                due = self._written_at.get(key, 0) + FIGURES_SECONDS
+        return max(0.0, due - self._clock())
+
+    def written(self, key: ResourceKey) -> None:
+        """Remember that the status was written now."""
+        self._written_at[key] = self._clock()
+        self._rollouts.pop(key, None)
+
+    def forget(self, key: ResourceKey) -> None:
+        """Forget a resource that is gone."""
+        self._written_at.pop(key, None)
+        self._rollouts.pop(key, None)
+
+    def _rollout_due(self, key: ResourceKey, new: Manifest, min_ready_seconds: int) -> float:
+        now, counts = self._clock(), tuple(new.get(name, 0) for name in _COUNTS)
+        rollout = self._rollouts.get(key)
+        if rollout is None or rollout.generation != new["observedGeneration"]:
+            rollout = self._rollouts[key] = _Rollout(new["observedGeneration"], counts, since=now, moved_at=now)
+        elif rollout.counts != counts:
+            rollout.counts, rollout.moved_at = counts, now
+        return min(rollout.moved_at + STILL_SECONDS + min_ready_seconds, rollout.since + LONG_SECONDS)

@@ -186,7 +186,7 @@ def _description(schema: Manifest, path: str) -> str:
     if not text:
         raise SchemaUnsupported(f"{path}: a field needs a description")
     default = schema.get("default")
-    if default is not None and not isinstance(default, dict | list):
+    if default is not None and default != "" and not isinstance(default, dict | list):
         text += f" Default: {_literal(default)}."
     for example in schema.get("examples", [])[:1]:
         text += f" Example: {_literal(example)}."

@@ -35,7 +35,9 @@ class AutoscalingSpec(Model):
         default=20, description="Requests in flight that one pod should have on average; below limits.maxInFlight.", examples=[50]
     )
     scale_down_stabilization: Annotated[Duration, Admission(at_most("1h"))] = Field(
-        default="300s", description="How long fewer pods must have been enough before some are taken away. A duration.", examples=["10m"]
+        default="300s",
+        description="How long fewer pods must have been enough before some are taken away. A duration in h, m, s, ms.",
+        examples=["10m"],
     )
 
 
@@ -68,14 +70,18 @@ class RolloutSpec(Model):
         default=5, description="Seconds that a new pod must stay ready before it counts.", examples=[30]
     )
     progress_deadline: Annotated[Timeout, Admission(at_most("24h"))] = Field(
-        default="600s", description="How long a rollout may go without progress before it is Stalled. A duration.", examples=["20m"]
+        default="600s",
+        description="How long a rollout may go without progress before it is Stalled. A duration in h, m, s, ms.",
+        examples=["20m"],
     )
 
 
 class SloSpec(Model):
     """What the service promises; the condition SLOMet says whether it is kept. It changes nothing else."""
 
-    p95: Timeout = Field(default="3s", description="95 of 100 JSON requests are answered within it. A duration.", examples=["1500ms"])
+    p95: Timeout = Field(
+        default="3s", description="95 of 100 JSON requests are answered within it. A duration in h, m, s, ms.", examples=["1500ms"]
+    )
     error_rate_percent: Percentage = Field(
         default="1", description="Requests at most that end in an error of the service, in percent.", examples=["0.5"]
     )

@@ -105,7 +105,9 @@ class ChatbotSpec(Model):
     slo: SloSpec = Field(default=SloSpec(), description="What the service promises; the condition SLOMet says whether it is kept.")
     service: ServiceSpec = Field(default=ServiceSpec(), description="The Service in front of the pods.")
     ingress: IngressSpec | None = Field(default=None, description="The Ingress in front of the Service. Unset means none.")
-    network_policy: NetworkPolicySpec = Field(default=NetworkPolicySpec(), description="Who may connect to the pods.")
+    network_policy: NetworkPolicySpec = Field(
+        default=NetworkPolicySpec(), description="Who may connect to the pods; they may connect to name servers, port 443 and the upstream."
+    )
     resources: ResourcesSpec = Field(
         default=ResourcesSpec(), description="Compute resources of one pod; each of the four values has its own default."
     )

@@ -25,7 +25,7 @@ class LimitsSpec(Model):
 
     request_timeout: Timeout = Field(
         default="30s",
-        description="A whole JSON answer, or the first words of a streamed one, waiting and retries included. A duration.",
+        description="A whole JSON answer, or the first words of a streamed one, waiting and retries included. A duration in h, m, s, ms.",
         examples=["60s"],
     )
     max_request_bytes: Annotated[int, Admission(minimum=1, maximum=67_108_864)] = Field(
@@ -46,7 +46,7 @@ class LimitsSpec(Model):
         examples=[20],
     )
     queue_timeout: Duration = Field(
-        default="5s", description="How long a request waits for its turn before it gets 503. A duration.", examples=["2s"]
+        default="5s", description="How long a request waits for its turn before it gets 503. A duration in h, m, s, ms.", examples=["2s"]
     )
     trusted_proxies: Annotated[tuple[ProxyNetwork, ...], Admission(max_items=32, **{"x-kubernetes-list-type": "set"})] = Field(
         default=(),

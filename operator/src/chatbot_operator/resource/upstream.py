@@ -76,7 +76,9 @@ class TimeoutsSpec(Model):
         examples=["10s"],
     )
     idle: Timeout = Field(
-        default="60s", description="Between two pieces of a streamed answer, before it counts as broken. A duration.", examples=["30s"]
+        default="60s",
+        description="Between two pieces of a streamed answer, before it counts as broken. A duration in h, m, s, ms.",
+        examples=["30s"],
     )
     total: Timeout = Field(
         default="600s", description="A whole streamed answer; not below limits.requestTimeout. A duration in h, m, s, ms.", examples=["5m"]
@@ -97,10 +99,12 @@ class RetriesSpec(Model):
     )
     initial_backoff: Duration = Field(
         default="1s",
-        description="Upper bound of the random wait after the first attempt; it doubles from there. A duration.",
+        description="Upper bound of the random wait after the first attempt; it doubles from there. A duration in h, m, s, ms.",
         examples=["500ms"],
     )
-    max_backoff: Duration = Field(default="10s", description="Upper bound of any wait between two attempts. A duration.", examples=["5s"])
+    max_backoff: Duration = Field(
+        default="10s", description="Upper bound of any wait between two attempts. A duration in h, m, s, ms.", examples=["5s"]
+    )
     budget_percent: Annotated[int, Admission(minimum=0, maximum=100)] = Field(
         default=20, description="Retries at most, in percent of the requests, so that retries do not feed an outage.", examples=[10]
     )
@@ -113,7 +117,9 @@ class CircuitBreakerSpec(Model):
         default=5, description="Failures in a row that open the breaker: requests are then refused at once.", examples=[10]
     )
     reset_timeout: Timeout = Field(
-        default="30s", description="How long an open breaker rests before one request may try again. A duration.", examples=["1m"]
+        default="30s",
+        description="How long an open breaker rests before one request may try again. A duration in h, m, s, ms.",
+        examples=["1m"],
     )
 
 

@@ -129,6 +129,16 @@ def test_a_stack_trace_has_frames_and_types_but_no_foreign_message() -> None:
     assert "base 10" not in trace
 
 
+def test_a_stack_trace_names_lines_and_underlines_nothing() -> None:
+    try:
+        [].append(1 // 0)
+    except ZeroDivisionError as error:
+        trace = stack_trace(error)
+
+    assert "[].append(1 // 0)" in trace
+    assert "^" not in trace
+
+
 def test_a_stack_trace_has_every_error_of_a_group() -> None:
     group = ExceptionGroup("canary", [ValueError("canary"), UpstreamTimeout("The model's API did not answer in time.")])
 

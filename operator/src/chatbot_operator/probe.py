@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import aiohttp
 import structlog
 
 from chatbot_operator import errors, fleet, names
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.fleet import FleetHealth, PodReport
 from chatbot_operator.liveness import Heartbeats
-from chatbot_operator.reports import REPORT_PORT, Target, fetch_report, open_session
+from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
 from chatbot_operator.resource import KIND, Manifest
 
 SETTLE_SECONDS = 0.5
@@ -89,9 +88,8 @@ class Prober:
         self._prompt_seconds = prompt_seconds
         self._heartbeats = heartbeats or Heartbeats()
         self._interval_seconds = interval_seconds
-        self._timeout_seconds = timeout_seconds
+        self._connections = Connections(port=port, timeout_seconds=timeout_seconds)
         self._concurrency = concurrency
-        self._port = port
         self._clock = clock
         self._words: dict[ResourceKey, dict[Target, _Word]] = {}
         self._health: dict[ResourceKey, FleetHealth] = {}
@@ -120,13 +118,13 @@ class Prober:
     async def run(self) -> None:
         """Poll until cancelled; what was heard in an earlier run counts no more."""
         self._start_over()
-        session = open_session(timeout_seconds=self._timeout_seconds, kept_seconds=4 * self._interval_seconds)
         try:
-            async with session, asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as group:
                 for _ in range(self._concurrency):
-                    group.create_task(self._ask(session), name="probe")
+                    group.create_task(self._ask(), name="probe")
                 await self._schedule()
         finally:
+            self._connections.close()
             self._heartbeats.end("prober")
 
     def _start_over(self) -> None:
@@ -146,6 +144,7 @@ class Prober:
             if now >= round_at:
                 round_at = now + self._interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, guards nothing)
                 due = self._words.keys() | self._changed
+                self._connections.keep_only({pod.address for words in self._words.values() for pod in words})
             else:
                 due = self._take_due(now)
             for key in due - self._open.keys():
@@ -207,13 +206,14 @@ class Prober:
         for known in (self._words, self._health, self._due):
             known.pop(key, None)
 
-    async def _ask(self, session: aiohttp.ClientSession) -> None:
+    async def _ask(self) -> None:
         """Put one question after the other."""
         while True:
             key, pod, word = await self._questions.get()
             try:
-                body, report = await fetch_report(session, pod, port=self._port, known=word.body)
-            except (aiohttp.ClientError, OSError, errors.ReportInvalid) as error:
+                body = await self._connections.fetch(pod.address)
+                report = None if body == word.body else parse_report(body, pod)
+            except (OSError, errors.ReportInvalid) as error:
                 logger.debug("no report", pod_uid=pod.uid, address=pod.address, error=str(error) or type(error).__name__)
                 self._missed(word)
             else:

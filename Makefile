@@ -81,8 +81,9 @@ fmt: setup ## format and fix what can be fixed by a machine
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
 
-bench: setup ## measure the service beside what others would use (ROUNDS=n)
+bench: setup ## measure the service and the operator beside what others would use (ROUNDS=n)
 	@$(BIN)/python -m bench.service --rounds $(or $(ROUNDS),3)
+	@$(BIN)/python -m bench.operator --rounds $(or $(ROUNDS),3)
 
 soak: setup ## the same suites at full size, on demand
 	@scripts/packages.sh tests images devcluster

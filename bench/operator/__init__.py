@@ -1,0 +1,1 @@
+"""What the operator costs, beside a controller-runtime operator of the same function and bare server-side applies."""

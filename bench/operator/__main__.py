@@ -1,0 +1,98 @@
+"""Measures every candidate in a fresh cluster each, in random order, and writes the tables: `python -m bench.operator --rounds N`.
+
+The candidate is pinned to one core, which the control plane uses too: its CPU time counts, and ratios of what was timed.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.operator import network
+from bench.operator.api import Refused
+from bench.operator.arena import PODS_PER_RESOURCE, arena
+from bench.operator.candidates import BUILDERS, Candidate
+from bench.operator.figures import Measured, Round, Run
+from bench.operator.installed import BUILD, HERE, NotRun, build, built
+from bench.operator.measure import FULL, SHORT, TRIAL, Extent, measure
+from bench.operator.tables import render
+from bench.session import end_by_sigterm, machine, say
+from devcluster.errors import DevclusterError
+from devcluster.state import lock
+
+RESULTS = HERE / "results.md"
+TRIAL_RESOURCES = 5
+METHOD = (
+    f"etcd, kube-apiserver, kube-controller-manager and kube-scheduler run; kwok plays the node and {PODS_PER_RESOURCE} pods a resource, "
+    "a stub answers their reports. Each resource has a ServiceAccount, a Service, a NetworkPolicy, a Deployment (minReadySeconds 5) and "
+    "a PodDisruptionBudget. Requests, and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the "
+    "same and one status once. Renewals of the Lease and watches are not counted."
+)
+
+
+def main() -> None:
+    """Run the command."""
+    end_by_sigterm()
+    arguments = _arguments()
+    try:
+        if not network.inside():
+            build()
+            network.enter("bench.operator", sys.argv[1:])
+        network.prepare()
+        with lock(BUILD):
+            _bench(arguments)
+    except (NotRun, DevclusterError, Refused, TimeoutError) as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("bench: broken off; everything that was started has ended")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    candidates = [BUILDERS[name](built()) for name in arguments.only]
+    extent = TRIAL if arguments.trial else SHORT if arguments.rounds == 1 else FULL
+    sizes = arguments.resources or ([TRIAL_RESOURCES] if arguments.trial else [200] if arguments.rounds == 1 else [200, 1000])
+    chance = random.Random(arguments.seed)  # noqa: S311  the order of a benchmark is no secret
+    started, rounds = time.monotonic(), []
+    for number in range(1, arguments.rounds + 1):
+        for size in sizes if number == arguments.rounds else sizes[:1]:
+            order = chance.sample(candidates, len(candidates))
+            rounds.append(Round(size, {each.name: _measure(each, size, extent, number) for each in order}))
+    about = _about(arguments, candidates, sizes, seconds=time.monotonic() - started)
+    text = render(Run(rounds), about=about)
+    print(f"\n{text}", flush=True)
+    path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) and not arguments.trial else None)
+    if path is not None:
+        path.write_text(f"# What the operator costs\n\nWritten by `make bench`.\n\n{text}")
+
+
+def _measure(candidate: Candidate, size: int, extent: Extent, number: int) -> Measured:
+    say(f"round {number}, {size} resources: {candidate.name}")
+    folder = BUILD / "run" / candidate.name
+    with arena(folder, built().stub) as cluster:
+        return measure(candidate, cluster, folder, resources=size, core=max(os.sched_getaffinity(0)), extent=extent)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.operator", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often the least resources are measured; 1 is a short round")
+    parser.add_argument(
+        "--resources", type=int, nargs="+", metavar="N", help="how many; by default 200 and, unless the round is short, 1000"
+    )
+    parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
+    parser.add_argument("--trial", action="store_true", help=f"{TRIAL_RESOURCES} resources, to see whether everything works")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the order within each round")  # noqa: S311
+    parser.add_argument("--write", type=Path, help=f"file for the tables; with every candidate and no --trial: {RESULTS.name}")
+    return parser.parse_args()
+
+
+def _about(arguments: argparse.Namespace, candidates: Sequence[Candidate], sizes: Sequence[int], *, seconds: float) -> list[str]:
+    command = f"python -m bench.operator --rounds {arguments.rounds} --resources {' '.join(map(str, sizes))} --seed {arguments.seed}"
+    versions = "; ".join(f"{candidate.name} {candidate.version}" for candidate in candidates)
+    return [f"`{command}`: {seconds / 60:.0f} min on {machine()}.", f"Versions: {versions}.", METHOD]
+
+
+if __name__ == "__main__":
+    main()

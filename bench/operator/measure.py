@@ -1,0 +1,250 @@
+"""One candidate through every phase, with one number of resources."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
+
+from bench.operator.api import Refused
+from bench.operator.arena import ACCOUNT, PODS_PER_RESOURCE, Arena
+from bench.operator.audit import Request
+from bench.operator.candidates import NAMESPACE, OPERATOR, Candidate, Place
+from bench.operator.figures import Figure, Measured, Verb, percentile
+from bench.service.processes import Ended, Program, running
+from devcluster.processes import wait_until
+
+PORT = 18080
+POLL_SECONDS = 15
+"""As installed."""
+SELDOM_SECONDS = 600
+OFTEN_SECONDS = 10
+QUIET_SECONDS = 2.0
+QUIET_SHARE = 0.02
+"""Whoever uses less of a core than this for QUIET_SECONDS has nothing left to do."""
+START_SECONDS = 60.0
+RESTORE_SECONDS = 30.0
+OTHERS_IDLE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.1
+DELETED = (
+    f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies",
+    f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets",
+    f"/api/v1/namespaces/{NAMESPACE}/services",
+    f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts",
+)
+"""Children that have no pods behind them."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is done, and for how long it is watched."""
+
+    samples: int
+    changes_per_second: float
+    deletions_per_second: float
+    idle_seconds: float
+    poll_seconds: float
+
+
+SHORT = Extent(samples=100, changes_per_second=5, deletions_per_second=20, idle_seconds=60, poll_seconds=40)
+FULL = Extent(samples=200, changes_per_second=5, deletions_per_second=20, idle_seconds=600, poll_seconds=60)
+TRIAL = Extent(samples=5, changes_per_second=5, deletions_per_second=5, idle_seconds=2, poll_seconds=2)
+"""Shows that everything works; its figures mean nothing."""
+
+
+def measure(candidate: Candidate, arena: Arena, folder: Path, *, resources: int, core: int, extent: Extent) -> Measured:
+    """Start the candidate, measure it, end it. What goes wrong is noted, and ends at most this candidate's round."""
+    phases = _Phases(candidate, arena, folder, resources, core, extent)
+    try:
+        if candidate.lease is None:
+            phases.apply_once()
+        else:
+            phases.work()
+            phases.restart()
+            phases.poll()
+    except (Ended, Refused, OSError, HTTPException) as error:
+        phases.notes.append(str(error))
+    return Measured(phases.figures, phases.requests, phases.notes)
+
+
+@dataclass
+class _Phases:
+    candidate: Candidate
+    arena: Arena
+    folder: Path
+    resources: int
+    core: int
+    extent: Extent
+    figures: dict[Figure, float] = field(default_factory=dict)
+    requests: dict[Verb, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def apply_once(self) -> None:
+        """Have every resource's children applied once."""
+        self._create()
+        self.arena.audit.read()
+        with self._program(POLL_SECONDS) as program:
+            wait_until(lambda: _has_said(program, "done"), what="the floor to be done", timeout_seconds=self._patience)
+            self._count_new(program, since=0.0)
+
+    def work(self) -> None:
+        """Have resources made, changed and their children deleted."""
+        with self._program(POLL_SECONDS) as program:
+            self._until_leading(program)
+            self._until_idle(program)
+            self._new(program)
+            self._change(program)
+            self._restore(program)
+
+    def restart(self) -> None:
+        """Start it again beside all that there is, then leave it alone."""
+        self.arena.audit.read()
+        began = time.monotonic()
+        with self._program(SELDOM_SECONDS) as program:
+            self._until_leading(program)
+            self.figures[Figure.RESTART_SECONDS] = self._until_idle(program) - began
+            self.figures[Figure.RESTART_CPU_MS] = program.cpu_seconds() * 1000
+            self.figures[Figure.RESTART_MEMORY_MB] = program.memory_bytes() / 1e6
+            self.figures[Figure.RESTART_WRITES] = self._writes()
+            longest = self.extent.idle_seconds if self.candidate.name == OPERATOR else OTHERS_IDLE_SECONDS
+            self.figures[Figure.IDLE_CPU_PERCENT] = _share(program, min(longest, self.extent.idle_seconds)) * 100
+            self.figures[Figure.IDLE_WRITES] = self._writes()
+
+    def poll(self) -> None:
+        """See what the polls of the reports cost beside an idle operator."""
+        with self._program(OFTEN_SECONDS) as program:
+            self._until_leading(program)
+            self._until_idle(program)
+            polling = _share(program, self.extent.poll_seconds) * 100 - self.figures[Figure.IDLE_CPU_PERCENT]
+            self.figures[Figure.POLL_CPU_PERCENT] = polling * 1000 / (self.resources * PODS_PER_RESOURCE)
+
+    def _new(self, program: Program) -> None:
+        self.arena.audit.read()
+        cpu, began = program.cpu_seconds(), time.monotonic()
+        generations = self._create()
+        self.figures[Figure.READY_SECONDS] = self.arena.ready.wait(generations, seconds=self._patience) - began
+        self._until_idle(program)
+        self._count_new(program, since=cpu)
+
+    def _count_new(self, program: Program, *, since: float) -> None:
+        self.figures[Figure.READY_CPU_MS] = (program.cpu_seconds() - since) * 1000 / self.resources
+        self.figures[Figure.MEMORY_MB] = program.memory_bytes() / 1e6
+        counted = Counter(request.purpose for request in self._asked())
+        self.requests = {verb: counted[verb] / self.resources for verb in Verb}
+
+    def _change(self, program: Program) -> None:
+        """Change specs at a fixed pace, each of another resource, so that a rollout of its pods follows."""
+        cpu, generations = program.cpu_seconds(), {}
+        for position, name in self._paced(self.extent.changes_per_second):
+            generations[name] = self.arena.change(name, max_tokens=2000 + position)
+        self.arena.ready.wait(generations, seconds=self._patience)
+        self._until_idle(program)
+        requests = self.arena.audit.read()
+        asked = {request.name: request for request in requests if request.user != ACCOUNT and request.resource == "chatbotdeployments"}
+        applied = [request for request in requests if request.user == ACCOUNT and request.resource == "deployments"]
+        took = [request.ended - asked[request.name].begun for request in _first_of_each(applied) if request.name in asked]
+        self._latencies(took, Figure.CHANGE_P50_MS, Figure.CHANGE_P99_MS, of=len(generations))
+        statuses = sum(request.user == ACCOUNT and request.purpose is Verb.STATUS for request in requests)
+        self.figures[Figure.CHANGE_STATUS_WRITES] = statuses / len(generations)
+        self.figures[Figure.CHANGE_CPU_MS] = (program.cpu_seconds() - cpu) * 1000 / len(generations)
+
+    def _restore(self, program: Program) -> None:
+        """Delete children at a fixed pace, each of another resource."""
+        for position, name in self._paced(self.extent.deletions_per_second):
+            self.arena.delete(f"{DELETED[position % len(DELETED)]}/{name}")
+        requests: list[Request] = []
+        end = time.monotonic() + RESTORE_SECONDS
+        while sum(map(_creates, requests)) < self._samples and time.monotonic() < end:
+            time.sleep(_PAUSE_SECONDS)
+            requests += self.arena.audit.read()
+        asked = {(request.resource, request.name): request for request in requests if request.user != ACCOUNT and request.verb == "delete"}
+        restored = {(request.resource, request.name): request for request in requests if _creates(request)}
+        took = [restored[child].ended - asked[child].begun for child in asked.keys() & restored.keys()]
+        self._latencies(took, Figure.RESTORE_P50_MS, Figure.RESTORE_P99_MS, of=self._samples)
+        self._until_idle(program)
+
+    def _latencies(self, took: list[float], middle: Figure, high: Figure, *, of: int) -> None:
+        if len(took) < of:
+            self.notes.append(f"{middle.name.partition('_')[0].lower()}: {of - len(took)} of {of} were not seen")
+        if took:
+            self.figures[middle] = percentile(took, 0.5) * 1000
+            self.figures[high] = percentile(took, 0.99) * 1000
+
+    def _create(self) -> Mapping[str, int]:
+        return {name: self.arena.create(name) for name in map(_name, range(self.resources))}
+
+    def _paced(self, per_second: float) -> Iterator[tuple[int, str]]:
+        """Yield a position and a resource at a time, as often as `per_second` says, however long each takes."""
+        began = time.monotonic()
+        for position in range(self._samples):
+            time.sleep(max(0.0, began + position / per_second - time.monotonic()))
+            yield position, _name(position)
+
+    @property
+    def _samples(self) -> int:
+        return min(self.resources, self.extent.samples)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds after which resources that are not Ready never will be."""
+        return 120 + 0.6 * self.resources
+
+    @contextmanager
+    def _program(self, poll_seconds: int) -> Iterator[Program]:
+        place = Place(self.arena.kubeconfig, PORT, poll_seconds)
+        with running(self.candidate.name, self.candidate.command(place), core=self.core, folder=self.folder) as program:
+            yield program
+
+    def _until_leading(self, program: Program) -> None:
+        lease = self.candidate.lease or ""
+
+        def leads() -> bool:
+            program.check()
+            return bool(self.arena.holder(lease))
+
+        wait_until(leads, what=f"{self.candidate.name} to lead", timeout_seconds=START_SECONDS)
+
+    def _until_idle(self, program: Program) -> float:
+        """Wait until it has nothing left to do; return since when."""
+        end = time.monotonic() + self._patience
+        since, cpu = time.monotonic(), program.cpu_seconds()
+        while time.monotonic() < since + QUIET_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            if program.cpu_seconds() - cpu > QUIET_SHARE * QUIET_SECONDS:
+                since, cpu = time.monotonic(), program.cpu_seconds()
+            if since > end:
+                raise TimeoutError(f"{self.candidate.name} found no rest within {self._patience:.0f} s")
+        return since
+
+    def _asked(self) -> list[Request]:
+        return [request for request in self.arena.audit.read() if request.user == ACCOUNT]
+
+    def _writes(self) -> int:
+        return sum(request.is_write for request in self._asked())
+
+
+def _share(program: Program, seconds: float) -> float:
+    """Return the share of a core that it uses during some seconds."""
+    cpu, began = program.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    return (program.cpu_seconds() - cpu) / (time.monotonic() - began)
+
+
+def _has_said(program: Program, word: str) -> bool:
+    program.check()
+    return word in program.log.read_text(errors="replace")
+
+
+def _creates(request: Request) -> bool:
+    return request.user == ACCOUNT and request.verb == "patch" and request.code == HTTPStatus.CREATED
+
+
+def _first_of_each(requests: list[Request]) -> list[Request]:
+    return list({request.name: request for request in reversed(requests)}.values())
+
+
+def _name(position: int) -> str:
+    return f"bot-{position:05d}"

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,18 @@ async def test_more_lines_at_once_than_may_wait_are_all_written_to_who_takes_the
 
     assert path.read_bytes().splitlines() == lines
     assert output.dropped == 0
+
+
+def test_a_line_of_another_thread_is_taken_while_the_end_waits_for_the_reader(pipe: Pipe) -> None:
+    while not pipe.output._waiting:
+        pipe.output.write(b"x" * 1000)
+    ending = threading.Thread(target=pipe.output.close, kwargs={"seconds": 0.2})
+
+    ending.start()
+    while ending.is_alive():
+        pipe.output.write(b"last")
+
+    assert pipe.read_all().endswith(b"last\n")
 
 
 def test_a_full_pipe_keeps_nobody_waiting_and_gets_every_line_in_order_later(pipe: Pipe) -> None:

@@ -25,8 +25,7 @@ class Output:
     def __init__(self, descriptor: int, *, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
         self._descriptor = descriptor
         self._max_waiting_bytes = max_waiting_bytes
-        self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
+        self._poll = _poll_of(descriptor)
         self._writing = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -80,8 +79,9 @@ class Output:
     def close(self, *, seconds: float) -> None:
         """Give the reader so many seconds to take what waits. The descriptor stays open: somebody may still log."""
         end = time.monotonic() + seconds
+        poll = _poll_of(self._descriptor)  # a poll object serves one thread at a time, and another may still log
         while self._waiting and (left := end - time.monotonic()) > 0:
-            self._poll.poll(left * 1000)
+            poll.poll(left * 1000)
             self.flush()
 
     def _take(self, line: bytes) -> None:
@@ -116,3 +116,9 @@ class Output:
         self._waiting_bytes = 0
         if self._torn:
             self._waiting.append(b"\n")
+
+
+def _poll_of(descriptor: int) -> select.poll:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return poll

@@ -42,7 +42,7 @@ def main() -> None:
             build()
             network.enter("bench.operator", sys.argv[1:])
         network.prepare()
-        with lock(BUILD):
+        with lock(arguments.state):
             _bench(arguments)
     except (NotRun, DevclusterError, Refused, TimeoutError) as error:
         sys.exit(f"bench: {error}")
@@ -59,7 +59,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     for number in range(1, arguments.rounds + 1):
         for size in sizes if number == arguments.rounds else sizes[:1]:
             order = chance.sample(candidates, len(candidates))
-            rounds.append(Round(size, {each.name: _measure(each, size, extent, number) for each in order}))
+            say(f"round {number} of {arguments.rounds}, {size} resources")
+            rounds.append(Round(size, {each.name: _measure(each, size, extent, arguments.state) for each in order}))
     about = _about(arguments, candidates, sizes, seconds=time.monotonic() - started)
     text = render(Run(rounds), about=about)
     print(f"\n{text}", flush=True)
@@ -68,9 +69,9 @@ def _bench(arguments: argparse.Namespace) -> None:
         path.write_text(f"# What the operator costs\n\nWritten by `make bench`.\n\n{text}")
 
 
-def _measure(candidate: Candidate, size: int, extent: Extent, number: int) -> Measured:
-    say(f"round {number}, {size} resources: {candidate.name}")
-    folder = BUILD / "run" / candidate.name
+def _measure(candidate: Candidate, size: int, extent: Extent, state: Path) -> Measured:
+    say(candidate.name)
+    folder = state.absolute() / candidate.name
     with arena(folder, built().stub) as cluster:
         return measure(candidate, cluster, folder, resources=size, core=max(os.sched_getaffinity(0)), extent=extent)
 
@@ -84,6 +85,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
     parser.add_argument("--trial", action="store_true", help=f"{TRIAL_RESOURCES} resources, to see whether everything works")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the order within each round")  # noqa: S311
+    parser.add_argument(
+        "--state", type=Path, default=BUILD / "run", help="folder of the clusters and their logs; one run at a time in each"
+    )
     parser.add_argument("--write", type=Path, help=f"file for the tables; with every candidate and no --trial: {RESULTS.name}")
     return parser.parse_args()
 

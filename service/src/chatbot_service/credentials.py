@@ -17,7 +17,7 @@ import structlog
 from chatbot_service.readiness import CredentialsState, Outcome, Readiness, Verdict
 from chatbot_service.telemetry import stack_trace, timestamp
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 WARN_SECONDS = 24 * 3_600.0
 MAX_KEY_LENGTH = 1024
 

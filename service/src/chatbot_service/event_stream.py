@@ -26,10 +26,10 @@ class EventStream:
         self._send = send
         self._ping_seconds = ping_seconds
         self._loop = asyncio.get_running_loop()
-        self._lock = asyncio.Lock()
         self._due = began + ping_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
+        self._writing = False
         self._head_sent = False
         self._over = False
         self.begun = False
@@ -49,20 +49,37 @@ class EventStream:
 
         If it is cancelled meanwhile, `data` has not been sent: the server waits first, and writes then.
         """
-        async with self._lock:
-            if self._over:
-                return
-            self.begun = True
+        if self._ping is not None:
+            await asyncio.wait([self._ping])
+        if self._over:
+            return
+        self._writing = True
+        try:
             if not self._head_sent:
-                await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-                self._head_sent = True
+                await self._begin()
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
             self._over = last
+        finally:
+            self._writing = False
+
+    async def _begin(self) -> None:
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+        self._head_sent = True
+
+    async def _write_ping(self) -> None:
+        if not self._head_sent:
+            await self._begin()
+        await self._send({"type": "http.response.body", "body": _PING, "more_body": True})
 
     def _send_ping(self) -> None:
-        if not self._lock.locked():
-            self._ping = self._loop.create_task(self.write(_PING))
+        if not (self._writing or self._over or self._ping):
+            self._ping = self._loop.create_task(self._write_ping())
+            self._ping.add_done_callback(self._forget_ping)
         self._due += self._ping_seconds
         while self._due <= self._loop.time():  # missed while the body took its time to come
             self._due += self._ping_seconds
         self._timer = self._loop.call_at(self._due, self._send_ping)
+
+    def _forget_ping(self, _ping: asyncio.Task[None]) -> None:
+        self._ping = None

@@ -19,6 +19,7 @@ UNSENT_BYTES = 16 * 1024
 GRACE_SECONDS = 1
 """For a request that is on its way on a connection that is about to be closed."""
 END_SECONDS = 0.5
+DATE_SECONDS = 1.0
 
 
 def bind(host: str, port: int, *, variable: str) -> socket.socket:
@@ -37,7 +38,7 @@ def bind(host: str, port: int, *, variable: str) -> socket.socket:
 
 
 class Listener(uvicorn.Server):
-    """Serves `app` on one socket. `serve` runs until `should_exit`; the rest says how its end is prepared, in this order."""
+    """Serves `app` on one socket. `serve` runs until `end`; the rest says how that is prepared, in this order."""
 
     def __init__(self, app: ASGIApp, *, patience: Patience | None = None) -> None:
         self.port = Port(patience or Patience())
@@ -56,6 +57,7 @@ class Listener(uvicorn.Server):
         )
         self.server_state = self.port
         self.accepting = asyncio.Event()
+        self._over = asyncio.Event()
         self._backlogs: list[socket.socket] = []
 
     @property
@@ -87,6 +89,17 @@ class Listener(uvicorn.Server):
         while self.port.connections:
             self.port.connection_left.clear()
             await self.port.connection_left.wait()
+
+    def end(self) -> None:
+        """Let `serve` return."""
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        """Renew the answers' Date once a second until the end; uvicorn's own loop wakes up ten times as often to look for it."""
+        while not self._over.is_set():
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), timeout=DATE_SECONDS)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from chatbot_service.durations import format_duration
 from chatbot_service.runtime import Runtime
 
 INTERVAL_SECONDS = 60.0
-TICK_SECONDS = 0.25
+TICK_SECONDS = 0.5
 _PROCESS = Path("/proc/self")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

@@ -31,7 +31,7 @@ from chatbot_service.telemetry import log_loop_error
 ADMIN_END_SECONDS = 0.3
 HURRIED_END_SECONDS = 1.75
 """From the second signal to the end, whatever still hangs."""
-WATCH_SECONDS = 0.25
+WATCH_SECONDS = 0.5
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ftp_proxy")
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -78,7 +78,7 @@ class Process:
             log.info("listening", port=self._port, admin_port=admin_socket.getsockname()[1])
             keeper = group.create_task(self._keep())
             await self._drain()
-            self._service.should_exit = True
+            self._service.end()
             await service
             keeper.cancel()
             await self._end_admin()
@@ -105,7 +105,7 @@ class Process:
         await self._admin.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._admin.emptied(), timeout=ADMIN_END_SECONDS)
-        self._admin.should_exit = True
+        self._admin.end()
 
     def _signalled(self, number: int) -> None:
         """Stop, without the delay for a person's Ctrl-C; at the second signal end what is in flight, at the third everything."""

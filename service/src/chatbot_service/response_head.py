@@ -1,0 +1,59 @@
+"""The head of an answer in bytes. uvicorn's own way takes two searches a field, a tenth of what a request costs under load.
+
+What follows the head is uvicorn's. Fields come with names in lower case, and without Connection and Transfer-Encoding, which are
+written here.
+"""
+
+from collections.abc import Awaitable, Generator
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+WITHOUT_BODY = (204, 304)
+
+
+class ResponseHead:
+    """Writes the head of the answer to the request of `cycle`, and leaves everything else to that."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def send(self, message: Any) -> Awaitable[None]:
+        """Send `message`, as ASGI says; raises RuntimeError for a line break in a field."""
+        cycle = self._cycle
+        if message["type"] != "http.response.start" or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+            return cycle.send(message)
+        head = self._build(message["status"], [*cycle.default_headers, *message["headers"]])
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(head)
+        return _WRITTEN
+
+    def _build(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
+        """Return the head, once it is noted how the body will be framed: RFC 9112, section 6."""
+        cycle = self._cycle
+        length = dict(fields).get(b"content-length")
+        if length is not None:
+            cycle.expected_content_length = int(length)
+            cycle.chunked_encoding = False
+        elif cycle.scope["method"] != "HEAD" and status not in WITHOUT_BODY:
+            cycle.chunked_encoding = True
+            fields.append((b"transfer-encoding", b"chunked"))
+        if not cycle.keep_alive:
+            fields.append((b"connection", b"close"))
+        lines = b"\r\n".join(map(b": ".join, fields))
+        if lines.count(b"\r") + lines.count(b"\n") != 2 * (len(fields) - 1):
+            raise RuntimeError("A header field has a line break.")
+        return b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines)
+
+
+class _Written:
+    """What there is to wait for after something has been written: nothing."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+_WRITTEN = _Written()

@@ -27,7 +27,8 @@ from bench.session import end_by_sigterm, machine, say
 METHOD = (
     "CPU time is the run time of the candidate's process tree, which has one core for itself. Requests are answered whole, 8 at a time; "
     "events come on 20 streams, one every 20 ms on each. Latency is above the upstream's own, a request's that of one at a time. What is "
-    "required against the Go proxy and the bare route is measured in turns: all of them run, and windows of a second or two alternate."
+    "required against the Go proxy and the bare route is measured in turns: all of them run, windows of a second or two alternate, "
+    "and there are 100 streams."
 )
 IN_TURNS = (SERVICE, BARE, GO_PROXY)
 RESULTS = HERE / "results.md"

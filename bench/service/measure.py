@@ -16,6 +16,8 @@ READY_SECONDS = 120.0
 SETTLE_SECONDS = 1.0
 CONNECTIONS = 8
 STREAMS = 20
+TURN_STREAMS = 100
+"""Keeps everybody who is asked in turns at work. A process that mostly sleeps pays for its cold caches, and that by chance."""
 SPACED = Stream(every_ms=20, events=500)
 BURSTS = Stream(every_ms=20, events=500, burst=20)
 QUIET = Stream(every_ms=20_000, events=10)
@@ -144,7 +146,7 @@ class _Phases:
         with load(self.target, connections=CONNECTIONS) as requests:
             self._settle(0.5)
             self._per_request(Figure.REQUEST_US, self._window(requests, 1))
-        with self._streams(STREAMS, SPACED) as streams:
+        with self._streams(TURN_STREAMS, SPACED) as streams:
             self._per_event(Figure.EVENT_US, self._window(streams, 2))
         return Measured(self.found.figures, notes=self.found.notes)
 

@@ -23,10 +23,10 @@ def named(**fields: Strategy) -> st.SearchStrategy[Fields]:
 
 
 def duration_text(milliseconds: int) -> str:
-    """Return a duration as the resource writes it: `1500` is `1s500ms`."""
-    minutes, rest = divmod(milliseconds, 60_000)
-    seconds, rest = divmod(rest, 1000)
-    return "".join(f"{number}{unit}" for number, unit in ((minutes, "m"), (seconds, "s"), (rest, "ms")) if number) or "0s"
+    """Return a duration as the resource writes it, in 12 characters at most: `90000` is `1m30s`, `1500` is `1s500ms`."""
+    seconds, rest = divmod(milliseconds, 1000)
+    parts = ((seconds, "s"), (rest, "ms")) if rest else ((seconds // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
 def durations(minimum: int, maximum: int) -> st.SearchStrategy[str]:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 
 from chatbot_operator.crd import build_crd
-from chatbot_operator.resource import KIND, PLURAL, ChatbotDeployment, ChatbotSpec, Manifest
+from chatbot_operator.resource import KIND, ChatbotDeployment, ChatbotSpec, Manifest
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.dry_run import DryRun, RefusedError
 from tests.api.operator_process import wait_until
@@ -123,36 +123,39 @@ def test_unknown_fields_are_pruned_where_nobody_asks_for_more(dry_run: DryRun) -
 
 
 def test_older_resource_may_break_newer_rules_until_it_changes_there(control_plane: ControlPlane, namespace: str) -> None:
-    group = "older.test"
-    manifest = manifest_of({"replicas": 1001}, namespace=namespace) | {"apiVersion": f"{group}/v1alpha1"}
-    patch = ("patch", f"--namespace={namespace}", f"{PLURAL}.{group}/bot", "--type=merge")
-    _serve(control_plane, group, most_replicas=9999)
-    control_plane.kubectl("create", f"--namespace={namespace}", "--filename=-", input=json.dumps(manifest))
-    _serve(control_plane, group, most_replicas=1000)
-    wait_until(lambda: _is_refused(control_plane, *patch, '--patch={"spec":{"replicas":1002}}', "--dry-run=server"))
+    older = manifest_of({"replicas": 1001}, namespace=namespace) | {"apiVersion": "older.test/v1alpha1", "kind": "Older"}
+    create = ("create", f"--namespace={namespace}", "--filename=-")
+    patch = ("patch", f"--namespace={namespace}", "older/bot", "--type=merge")
+    too_many = (*patch, '--patch={"spec":{"replicas":1002}}', "--dry-run=server")
+    _serve_older(control_plane, most_replicas=9999)
+    # What kubectl knows of kinds lags behind the CRD.
+    wait_until(lambda: _refusal(control_plane, *create, input=json.dumps(older)), lambda refusal: not refusal)
+    _serve_older(control_plane, most_replicas=1000)
+    wait_until(lambda: _refusal(control_plane, *too_many), lambda refusal: "spec.replicas" in refusal)
 
     control_plane.kubectl(*patch, "--subresource=status", '--patch={"status":{"observedGeneration":1,"state":"Ready"}}')
     control_plane.kubectl(*patch, '--patch={"spec":{"model":{"maxTokens":99}}}')
 
-    stored = json.loads(control_plane.kubectl("get", f"--namespace={namespace}", f"{PLURAL}.{group}/bot", "--output=json"))
+    stored = json.loads(control_plane.kubectl("get", f"--namespace={namespace}", "older/bot", "--output=json"))
     spec = ChatbotDeployment.from_manifest(stored).spec
     assert (stored["status"]["state"], spec.replicas, spec.model.max_tokens) == ("Ready", 1001, 99)
 
 
-def _serve(control_plane: ControlPlane, group: str, *, most_replicas: int) -> None:
-    """Serve the resource in a group of its own, with another bound of replicas."""
+def _serve_older(control_plane: ControlPlane, *, most_replicas: int) -> None:
+    """Serve the resource under another name, with another bound of replicas."""
     crd = build_crd()
-    crd["metadata"]["name"] = f"{PLURAL}.{group}"
-    crd["spec"]["group"] = group
-    crd["spec"]["names"] |= {"shortNames": [], "categories": []}
+    crd["metadata"]["name"] = "olders.older.test"
+    crd["spec"]["group"] = "older.test"
+    crd["spec"]["names"] = {"kind": "Older", "listKind": "OlderList", "plural": "olders", "singular": "older"}
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["replicas"]["maximum"] = most_replicas
     control_plane.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(crd))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"crd/{PLURAL}.{group}")
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/olders.older.test")
 
 
-def _is_refused(control_plane: ControlPlane, *arguments: str) -> bool:
+def _refusal(control_plane: ControlPlane, *arguments: str, input: str | None = None) -> str:  # noqa: A002  # as kubectl's
+    """Return what kubectl complains of, or nothing."""
     try:
-        control_plane.kubectl(*arguments)
+        control_plane.kubectl(*arguments, input=input)
     except KubectlFailed as error:
-        return "spec.replicas" in str(error)
-    return False
+        return str(error)
+    return ""

@@ -1,0 +1,84 @@
+"""A control plane for the tests that break something between the operator and it, and the sizes: those of CI, or the full ones with SOAK.
+
+What is drawn at random comes from SEED, which every failure names: `SEED=… pytest tests/faults` draws the same again.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from chatbot_operator.resource import Manifest
+from devcluster.controlplane import ControlPlane
+from devcluster.controlplane import control_plane as run_control_plane
+from tests.api.operator_process import grant, start_operator, wait_until
+from tests.faults.apiserver import Team, is_settled
+from tests.faults.supervised import Supervised, supervised
+from tests.soak.conftest import SEED, SOAK, size
+
+__all__ = ["SEED", "SOAK", "Resting", "install_crd", "new_name", "size"]
+
+CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
+
+
+def install_crd(plane: ControlPlane) -> None:
+    plane.kubectl("apply", "--server-side", f"--filename={CRD}")
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={CRD}")
+
+
+def new_name(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane that keeps running: what fails is between it and the operator."""
+    with run_control_plane(tmp_path_factory.mktemp("faults")) as plane:
+        install_crd(plane)
+        yield plane
+
+
+@dataclass(frozen=True)
+class Resting:
+    """An operator that has had nothing to do `since` then."""
+
+    plane: ControlPlane
+    user: str
+    since: datetime
+
+
+RESTING: dict[str, Manifest] = {"stopped": {"replicas": 0, "systemPrompt": "Be brief."}, "small": {"replicas": 1}, "large": {"replicas": 3}}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def resting(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resting]:
+    """Run an operator whose resources are all as they should be for the whole session, so that its idle time costs nobody any."""
+    directory, namespace = tmp_path_factory.mktemp("resting"), new_name("resting")
+    plane.kubectl("create", "namespace", namespace)
+    account, team = grant(plane, namespace, directory), Team(plane, namespace)
+    with start_operator(account, directory) as operator:
+        for name, spec in RESTING.items():
+            team.apply(name, spec)
+        wait_until(lambda: [team.look(name) for name in RESTING], lambda seen: all(map(is_settled, seen)), seconds=60)
+        operator.wait_until_idle()
+        yield Resting(plane, account.user, datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def supervisor(plane: ControlPlane, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """An operator behind a proxy for a whole module, which names its settings in ENVIRONMENT."""
+    environment: dict[str, str] = getattr(request.module, "ENVIRONMENT", {})
+    with supervised(plane, new_name("faults"), tmp_path_factory.mktemp("operator"), **environment) as supervisor:
+        supervisor.start()
+        yield supervisor
+
+
+@pytest.fixture(autouse=True)
+def clean_log(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test in which the operator wrote an error into its log."""
+    yield
+    if "supervisor" in request.fixturenames:
+        assert (found := request.getfixturevalue("supervisor").complaints()) == [], f"SEED={SEED}: unexpected in the log: {found}"

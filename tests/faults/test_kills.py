@@ -1,0 +1,89 @@
+"""An operator that is killed again and again while users never stop: nothing is lost, nothing is there twice, nothing is left behind."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from chatbot_operator.resource import KIND, Manifest
+from tests.api.operator_process import wait_until
+from tests.faults.apiserver import Team, deviations, is_observed
+from tests.faults.conftest import SEED, size
+from tests.faults.proxy import Fault, Trap
+from tests.faults.supervised import Supervised
+
+pytestmark = pytest.mark.faults
+
+KILLS = size(quick=20, full=200)
+NAMES = [f"bot-{number}" for number in range(8)]
+PACE_SECONDS = 0.1
+MAX_WRITES_BEFORE_A_KILL = 12
+
+
+@contextmanager
+def churn(team: Team, chance: random.Random) -> Iterator[None]:
+    """Create, change, scale and delete resources as long as the block lasts."""
+    over = threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while not over.wait(PACE_SECONDS):
+                step(team, chance)
+        except Exception as error:  # noqa: BLE001 (raised where the test sees it)
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="churn")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert failures == []
+
+
+def step(team: Team, chance: random.Random) -> None:
+    """Do one thing that users do."""
+    name = chance.choice(NAMES)
+    if chance.random() < 0.2:
+        team.delete(KIND, name)
+        return
+    spec: Manifest = {"replicas": chance.randrange(4), "image": f"chat:{chance.randrange(3)}"}
+    if chance.random() < 0.5:
+        spec["systemPrompt"] = f"Answer in {chance.randrange(100)} words."
+    team.apply(name, spec)
+
+
+def defects(supervisor: Supervised) -> list[str]:
+    """Return what is lost, wrong, there twice or left behind in the namespace."""
+    children = supervisor.team.children()
+    resources: list[Manifest] = supervisor.team.call("GET", supervisor.team.path(KIND))["items"]
+    found = []
+    for resource in resources:
+        name = resource["metadata"]["name"]
+        supervisor.team.make_pods_ready(name)
+        if not is_observed(resource):
+            found.append(f"{name}: its status does not speak of its newest generation")
+        mine = children.pop(resource["metadata"]["uid"], [])
+        found += [f"{name}: {deviation}" for deviation in deviations(resource, mine, settings=supervisor.settings)]
+    orphans = [f"{child['kind']} {child['metadata']['name']}" for left in children.values() for child in left]
+    return found + [f"{orphan} is left behind" for orphan in orphans]
+
+
+def test_kills_lose_nothing_double_nothing_and_leave_nothing_behind(supervisor: Supervised) -> None:
+    chance = random.Random(SEED)
+
+    with churn(supervisor.team, random.Random(SEED + 1)):
+        for number in range(KILLS):
+            fault = chance.choice([Fault.KILLED_BEFORE, Fault.KILLED_AFTER])
+            trap = supervisor.proxy.set(Trap(fault, skip=chance.randrange(MAX_WRITES_BEFORE_A_KILL)))
+            assert trap.sprung.wait(timeout=60), f"SEED={SEED}: nothing was written before kill {number}"
+            supervisor.start(wait=False)
+
+    wait_until(lambda: defects(supervisor), lambda found: not found, seconds=90)
+    assert supervisor.operator is not None
+    supervisor.operator.wait_until_idle()
+    assert defects(supervisor) == []

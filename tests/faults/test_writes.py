@@ -1,0 +1,178 @@
+"""Every write of an operator, broken in every way that a write can be: in the end everything is as if nothing had happened.
+
+A cell is a scenario, one of its writes and a fault. CI tests a sample that has every fault and nearly every write in it.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+
+from chatbot_operator.resource import KIND, Manifest
+from tests.api.operator_process import wait_until
+from tests.faults.apiserver import Team, is_settled
+from tests.faults.conftest import SEED, SOAK, new_name
+from tests.faults.proxy import Fault, Trap
+from tests.faults.supervised import Supervised
+
+pytestmark = pytest.mark.faults
+
+ENVIRONMENT = {"OPERATOR_REQUEST_TIMEOUT_SECONDS": "2"}
+CELLS_IN_CI = 20
+SETTLED_SECONDS = 60
+
+SPEC: dict[str, Any] = {"replicas": 2, "image": "chat:1", "systemPrompt": "Be brief.", "rollout": {"minReadySeconds": 0}}
+UPDATED = {**SPEC, "systemPrompt": "Be kind.", "model": {"maxTokens": 2048}, "service": {"annotations": {"example.com/a": "b"}}}
+ROTATED = {**SPEC, "image": "chat:2"}
+SHRUNK = {key: value for key, value in SPEC.items() if key != "systemPrompt"} | {"replicas": 1}
+
+Write = tuple[str, str]
+DEPLOYMENT: Write = ("PATCH", "deployments")
+STATUS: Write = ("PATCH", "chatbotdeployments/status")
+CREATION: tuple[Write, ...] = (
+    ("PATCH", "serviceaccounts"),
+    ("PATCH", "configmaps"),
+    ("PATCH", "services"),
+    ("PATCH", "networkpolicies"),
+    DEPLOYMENT,
+    ("PATCH", "poddisruptionbudgets"),
+    STATUS,
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What a user does to a resource, and every kind of write by which the operator follows."""
+
+    start: Manifest | None
+    act: Callable[[Team, str], object]
+    writes: tuple[Write, ...]
+
+
+def apply(spec: Manifest, team: Team, name: str) -> None:
+    team.apply(name, spec)
+
+
+def replace(team: Team, name: str) -> None:
+    """Delete the resource and create it again before its children are gone."""
+    team.delete(KIND, name)
+    team.apply(name, SPEC)
+
+
+SCENARIOS = {
+    "create": Scenario(None, partial(apply, SPEC), CREATION),
+    "update": Scenario(SPEC, partial(apply, UPDATED), (("PATCH", "configmaps"), ("PATCH", "services"), DEPLOYMENT, STATUS)),
+    "scale": Scenario(SPEC, lambda team, name: team.scale(name, 3), (DEPLOYMENT, STATUS)),
+    "rotate-image": Scenario(SPEC, partial(apply, ROTATED), (DEPLOYMENT, STATUS)),
+    "shrink": Scenario(SPEC, partial(apply, SHRUNK), (DEPLOYMENT, ("DELETE", "configmaps"), ("DELETE", "poddisruptionbudgets"), STATUS)),
+    "delete": Scenario(SPEC, replace, CREATION),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One thing that goes wrong."""
+
+    scenario: str
+    write: Write
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"{self.scenario}-{self.write[0]}-{self.write[1]}-{self.fault}"
+
+
+WRITES = [(name, write) for name, scenario in SCENARIOS.items() for write in scenario.writes]
+ALL_CELLS = [Cell(name, write, fault) for name, write in WRITES for fault in Fault]
+
+
+def sample() -> list[Cell]:
+    """Draw cells of different writes that have every fault among them, in the order of all cells."""
+    chance = random.Random(SEED)
+    faults = chance.sample(list(Fault), len(Fault))
+    writes = chance.sample(WRITES, CELLS_IN_CI)
+    drawn = [Cell(scenario, write, faults[index % len(faults)]) for index, (scenario, write) in enumerate(writes)]
+    return sorted(drawn, key=ALL_CELLS.index)
+
+
+@dataclass
+class EndStates:
+    """What resources have become, and what each scenario makes of one when nothing goes wrong."""
+
+    supervisor: Supervised
+    unfaulted: dict[str, Manifest]
+    writes: dict[str, set[Write]]
+    names: dict[str, str]
+
+    def begin(self, scenario: str) -> str:
+        """Return the name of a resource as it is before the scenario."""
+        name = new_name("cell")
+        if (start := SCENARIOS[scenario].start) is not None:
+            self.supervisor.team.apply(name, start)
+            self.wait_until_settled(name)
+        return name
+
+    def wait_until_settled(self, name: str) -> None:
+        """Return when the operator says that all is done."""
+        wait_until(lambda: self.supervisor.team.look(name), is_settled, seconds=SETTLED_SECONDS)
+
+    def of(self, scenario: str) -> Manifest:
+        """Return what the scenario ends in without a fault."""
+        if scenario not in self.unfaulted:
+            name = self.begin(scenario)
+            before = len(self.supervisor.proxy.written)
+            SCENARIOS[scenario].act(self.supervisor.team, name)
+            self.wait_until_settled(name)
+            written = [call for call, _ in self.supervisor.proxy.written[before:] if call.name.startswith(name)]
+            self.writes[scenario] = {(call.method, call.resource) for call in written}
+            self.unfaulted[scenario] = self.supervisor.team.end_state(name)
+            self.names[name] = scenario
+        return self.unfaulted[scenario]
+
+    def wait_until_reached(self, scenario: str, name: str) -> None:
+        """Return when the resource has become what it becomes without a fault; fail with the difference."""
+        expected = self.of(scenario)
+        self.names[name] = scenario
+        self.wait_until_settled(name)
+        end = time.monotonic() + SETTLED_SECONDS
+        while self.supervisor.team.end_state(name) != expected and time.monotonic() < end:
+            time.sleep(0.1)
+        assert self.supervisor.team.end_state(name) == expected
+
+
+@pytest.fixture(scope="module")
+def end_states(supervisor: Supervised) -> EndStates:
+    return EndStates(supervisor, {}, {}, {})
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_writes_of_each_scenario_are_those_that_are_broken_here(end_states: EndStates, scenario: str) -> None:
+    end_states.of(scenario)
+
+    assert end_states.writes[scenario] == set(SCENARIOS[scenario].writes)
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS if SOAK else sample(), ids=str)
+def test_broken_write_changes_nothing_in_the_end(end_states: EndStates, supervisor: Supervised, cell: Cell) -> None:
+    name = end_states.begin(cell.scenario)
+    trap = supervisor.proxy.set(Trap(cell.fault, *cell.write, name=name))
+
+    SCENARIOS[cell.scenario].act(supervisor.team, name)
+
+    assert trap.sprung.wait(timeout=SETTLED_SECONDS), f"SEED={SEED}: no such write"
+    if cell.fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
+        supervisor.start()
+    end_states.wait_until_reached(cell.scenario, name)
+
+
+def test_restart_after_all_that_writes_nothing(end_states: EndStates, supervisor: Supervised) -> None:
+    before = list(supervisor.proxy.written)
+
+    supervisor.restart().wait_until_idle()
+
+    assert supervisor.proxy.written == before
+    for name, scenario in end_states.names.items():
+        assert supervisor.team.end_state(name) == end_states.of(scenario), scenario

@@ -1,8 +1,10 @@
-"""Any spec that the API server would accept, by hypothesis: every field, and every rule across fields kept. See `specs`."""
+"""Specs that the API server accepts: any one by hypothesis, every rule across fields kept (`specs`), and one with every field."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import get_args, get_origin
 
+import yaml
 from hypothesis import strategies as st
 
 from chatbot_operator.resource import Model
@@ -29,6 +31,9 @@ from tests.spec_values import (
     tolerations,
     variables,
 )
+
+EVERY_FIELD: Fields = yaml.safe_load((Path(__file__).parent / "golden" / "every_field.yaml").read_text())
+"""Every field is set, systemPrompt in place of systemPromptFrom."""
 
 _DEFAULT_TIMEOUTS = {"connect": 5_000, "firstByte": 15_000, "requestTimeout": 30_000, "total": 600_000, "idle": 60_000}
 _DEFAULT_BACKOFFS = {"initialBackoff": 1_000, "maxBackoff": 10_000}

@@ -1,5 +1,6 @@
 """What holds for the children of any valid resource; the manifests themselves are reviewed as golden files."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -52,13 +53,20 @@ def test_every_child_is_named_labelled_and_owned(resource: ChatbotDeployment, re
 @given(resource=resources)
 def test_selectors_select_the_pods(resource: ChatbotDeployment) -> None:
     children = _children(resource)
-
     labels = children["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
 
     assert children["Deployment"]["spec"]["selector"]["matchLabels"].items() <= labels
     assert children["Service"]["spec"]["selector"].items() <= labels
-    assert children["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"].items() <= labels
-    assert children["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels
+    for kind, path in (("NetworkPolicy", "podSelector"), ("PodDisruptionBudget", "selector"), ("PodMonitor", "selector")):
+        if kind in children:
+            assert children[kind]["spec"][path]["matchLabels"].items() <= labels
+
+
+@given(resource=resources)
+def test_every_child_can_be_hashed_and_sent(resource: ChatbotDeployment) -> None:
+    children = desired_state(resource, SETTINGS, 3)
+
+    assert tuple(json.loads(json.dumps(child)) for child in children) == children  # no tuples, models or enumerations
 
 
 @given(resource=resources, replicas=replica_counts)
@@ -71,40 +79,27 @@ def test_neither_scale_nor_operator_nor_status_changes_the_pods(resource: Chatbo
     assert deployment["spec"]["template"] == _template(resource)
 
 
-@given(resource=resources)
-def test_every_mount_has_its_volume_and_every_volume_its_mount(resource: ChatbotDeployment) -> None:
-    pod = _template(resource)["spec"]
+@pytest.mark.parametrize(
+    ("enabled", "replicas", "budget"),
+    [
+        (None, 0, False),
+        (None, 1, False),
+        (None, 2, True),
+        (None, 1000, True),
+        (True, 1, True),
+        (False, 1000, False),
+    ],
+)
+def test_budget_where_it_is_asked_for_or_one_pod_may_go(enabled: bool | None, replicas: int, budget: bool) -> None:  # noqa: FBT001
+    children = _children(resource_of({"podDisruptionBudget": {"enabled": enabled}}), replicas)
 
-    mounted = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
-
-    assert mounted == [volume["name"] for volume in pod["volumes"]]
-
-
-@given(resource=resources)
-def test_pod_is_restricted_and_has_no_token(resource: ChatbotDeployment) -> None:
-    pod = _template(resource)["spec"]
-
-    container = pod["containers"][0]["securityContext"]
-
-    assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"]) == (False, False)
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert ("PodDisruptionBudget" in children) is budget
 
 
-@given(resource=resources)
-def test_no_child_reads_or_holds_a_secret(resource: ChatbotDeployment) -> None:
-    children = _children(resource)
+def test_pods_that_are_all_unready_keep_no_node_from_being_drained() -> None:
+    spec = _children(resource_of())["PodDisruptionBudget"]["spec"]
 
-    secrets = [volume["secret"] for volume in children["Deployment"]["spec"]["template"]["spec"]["volumes"] if "secret" in volume]
-
-    assert "Secret" not in children
-    assert [(secret["secretName"], secret["optional"]) for secret in secrets] == [(resource.spec.credentials.secret_ref.name, True)]
-
-
-@pytest.mark.parametrize(("replicas", "budget"), [(0, False), (1, False), (2, True), (1000, True)])
-def test_budget_only_where_one_pod_may_go(replicas: int, budget: bool) -> None:  # noqa: FBT001
-    assert ("PodDisruptionBudget" in _children(resource_of(), replicas)) is budget
+    assert (spec["maxUnavailable"], spec["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
 
 
 def test_prompt_is_a_config_map_only_when_there_is_one() -> None:
@@ -112,52 +107,57 @@ def test_prompt_is_a_config_map_only_when_there_is_one() -> None:
     assert _children(resource_of({"systemPrompt": "Be brief.\n"}))["ConfigMap"]["data"] == {"system-prompt": "Be brief.\n"}
 
 
-def test_edited_prompt_rolls_the_pods() -> None:
-    assert _template(resource_of({"systemPrompt": "a"})) != _template(resource_of({"systemPrompt": "b"}))
+INGRESS = {"host": "chat.example.com", "className": "nginx", "tlsSecretName": "tls", "annotations": {"example.com/a": "b"}}
 
 
-DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+def test_ingress_leads_every_path_of_its_host_to_the_service() -> None:
+    ingress = _children(resource_of({"ingress": INGRESS, "service": {"port": 8080}}))["Ingress"]
+
+    backend = {"service": {"name": "bot", "port": {"name": "http"}}}
+    assert ingress["spec"] == {
+        "ingressClassName": "nginx",
+        "tls": [{"hosts": ["chat.example.com"], "secretName": "tls"}],
+        "rules": [{"host": "chat.example.com", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}],
+    }
+    assert ingress["metadata"]["annotations"]["example.com/a"] == "b"
 
 
-def _tcp(port: int) -> list[dict[str, Any]]:
-    return [{"protocol": "TCP", "port": port}]
+def test_ingress_leaves_class_and_certificate_to_the_cluster() -> None:
+    spec = _children(resource_of({"ingress": {"host": "chat.example.com"}}))["Ingress"]["spec"]
+
+    assert spec.keys() == {"rules"}
+    assert "Ingress" not in _children(resource_of())
 
 
-def _pods_of(namespace: str) -> list[dict[str, Any]]:
-    return [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}]
+def test_pod_monitor_is_found_by_its_labels_and_finds_the_admin_port() -> None:
+    labels = {"release": "prometheus", "app.kubernetes.io/managed-by": "me"}  # the second one is older than its rule
+
+    monitor = _children(resource_of({"monitoring": {"podMonitor": True, "labels": labels}}))["PodMonitor"]
+
+    assert monitor["metadata"]["labels"] == {"release": "prometheus", **names.labels("bot")}
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics"}]
+    assert "PodMonitor" not in _children(resource_of())
 
 
-@pytest.mark.parametrize(
-    ("base_url", "rule"),
-    [
-        ("https://api.anthropic.com", {"ports": _tcp(443)}),
-        ("https://gateway.example.com:8443/v1", {"ports": _tcp(8443)}),
-        ("http://simulator.other.svc:8000", {"to": _pods_of("other"), "ports": _tcp(8000)}),
-        ("http://simulator.other.svc", {"to": _pods_of("other"), "ports": _tcp(80)}),
-        ("https://gateway.other.svc.cluster.local/v1", {"to": _pods_of("other"), "ports": _tcp(443)}),
-        ("https://a.b.svc-like.example.com", {"ports": _tcp(443)}),
-    ],
-)
-def test_pods_may_reach_their_upstream_and_name_servers_alone(base_url: str, rule: dict[str, Any]) -> None:
-    policy = _children(resource_of({"upstream": {"baseURL": base_url}}))["NetworkPolicy"]
+def test_service_has_the_type_port_and_annotations_of_the_spec() -> None:
+    service = _children(resource_of({"service": {"type": "LoadBalancer", "port": 8080, "annotations": {"example.com/a": "b"}}}))["Service"]
 
-    assert policy["spec"]["egress"] == [DNS, rule]
+    assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("LoadBalancer", 8080)
+    assert service["metadata"]["annotations"]["example.com/a"] == "b"
 
 
-def test_admin_port_is_open_to_the_operator_alone() -> None:
-    policy = _children(resource_of())["NetworkPolicy"]
-
-    by_port = {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}
-
-    assert by_port[8080] is None
-    assert by_port[9090] == [
-        {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "chatbot-system"}},
-            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "chatbot-operator"}},
-        }
-    ]
+ROLLOUT = {"maxSurge": "25%", "maxUnavailable": 2, "minReadySeconds": 30, "progressDeadline": "20m500ms"}
 
 
-def test_image_is_pinned_by_the_spec_and_else_the_operators() -> None:
-    assert _template(resource_of())["spec"]["containers"][0]["image"] == "general-purpose-chatbot:0.1.0"
-    assert _template(resource_of({"image": "chat:2"}))["spec"]["containers"][0]["image"] == "chat:2"
+def test_rollout_is_that_of_the_spec() -> None:
+    spec = _children(resource_of({"rollout": ROLLOUT}))["Deployment"]["spec"]
+
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 2}}
+    assert (spec["minReadySeconds"], spec["progressDeadlineSeconds"]) == (30, 1201)
+
+
+def test_rollout_has_fewer_pods_than_asked_for_at_no_time_by_default() -> None:
+    spec = _children(resource_of())["Deployment"]["spec"]
+
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert (spec["minReadySeconds"], spec["progressDeadlineSeconds"]) == (5, 600)

@@ -12,7 +12,13 @@ from chatbot_operator.drift import canonical_quantity, differences
 from chatbot_operator.names import INTENT_ANNOTATION
 from tests.resources import SETTINGS, resource_of
 
-SPEC = {"systemPrompt": "Be brief.", "resources": {"limits": {"cpu": "1000m"}}}
+SPEC = {
+    "systemPrompt": "Be brief.",
+    "resources": {"limits": {"cpu": "1000m"}},
+    "ingress": {"host": "chat.example.com"},
+    "monitoring": {"podMonitor": True},
+    "scheduling": {"nodeSelector": {"pool": "chat"}, "tolerations": [{"key": "dedicated", "operator": "Exists"}]},
+}
 CHILDREN = {child["kind"]: child for child in desired_state(resource_of(SPEC), SETTINGS, 3)}
 Change = Callable[[dict[str, Any]], object]
 
@@ -62,6 +68,41 @@ DRIFT: dict[str, tuple[str, Change, str]] = {
     ),
     "a service port": ("Service", lambda live: live["spec"]["ports"][0].update(port=81), "spec.ports[80/TCP]: missing"),
     "an egress rule": ("NetworkPolicy", lambda live: live["spec"]["egress"].append({}), "spec.egress: 3 → 2 items"),
+    "a wider range of ports": (
+        "NetworkPolicy",
+        lambda live: live["spec"]["egress"][1]["ports"][0].update(endPort=65_535),
+        "spec.egress[1].ports[0].endPort: 65535 → unset",
+    ),
+    "peers where there are none": (
+        "NetworkPolicy",
+        lambda live: live["spec"]["ingress"][0].update({"from": []}),
+        "spec.ingress[0].from: [] → unset",
+    ),
+    "a selector of fewer pods": (
+        "Service",
+        lambda live: live["spec"]["selector"].update(track="canary"),
+        "spec.selector.track: canary → unset",
+    ),
+    "a path": (
+        "Ingress",
+        lambda live: live["spec"]["rules"][0]["http"]["paths"].append({"path": "/admin"}),
+        "spec.rules[0].http.paths: 2 → 1 items",
+    ),
+    "an endpoint": (
+        "PodMonitor",
+        lambda live: live["spec"]["podMetricsEndpoints"][0].update(port="http"),
+        "spec.podMetricsEndpoints[0].port: http → admin",
+    ),
+    "a node's label": (
+        "Deployment",
+        lambda live: live["spec"]["template"]["spec"]["nodeSelector"].update(disk="ssd"),
+        "spec.template.spec.nodeSelector.disk: ssd → unset",
+    ),
+    "a toleration": (
+        "Deployment",
+        lambda live: live["spec"]["template"]["spec"]["tolerations"][0].update(effect="NoExecute"),
+        "spec.template.spec.tolerations[0].effect: NoExecute → unset",
+    ),
     "an owner": (
         "Service",
         lambda live: live["metadata"].pop("ownerReferences"),
@@ -90,6 +131,9 @@ HARMLESS: dict[str, tuple[str, Change]] = {
     "a cluster address": ("Service", lambda live: live["spec"].update(clusterIP="10.96.0.7")),
     "another annotation": ("Service", lambda live: live["metadata"]["annotations"].update(team="a")),
     "another owner": ("Service", lambda live: live["metadata"]["ownerReferences"].insert(0, {"uid": "other"})),
+    "the cluster's ingress class": ("Ingress", lambda live: live["spec"].update(ingressClassName="nginx")),
+    "an address": ("Ingress", lambda live: live.update(status={"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}})),
+    "a default of another operator": ("PodMonitor", lambda live: live["spec"]["podMetricsEndpoints"][0].update(scheme="http")),
     "a status": ("Deployment", lambda live: live.update(status={"replicas": 1})),
 }
 

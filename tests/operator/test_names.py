@@ -12,6 +12,9 @@ CHILD_NAMES = (
     names.pod_disruption_budget,
     names.network_policy,
     names.prompt_config_map,
+    names.ingress,
+    names.pod_monitor,
+    names.client_token_secret,
 )
 
 

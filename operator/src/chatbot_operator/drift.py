@@ -1,7 +1,7 @@
 """What differs between an intended child and the live one, and why: our fields only, compared as the API server understands them.
 
-Fields that the intent does not render belong to others (defaults, controllers, people) and never count. A field that used to be
-rendered and no longer is shows by the intent-hash annotation alone.
+Fields that the intent does not render belong to others (defaults, controllers, people) and never count, except within what one
+writer owns as a whole. A field that used to be rendered and no longer is shows by the intent-hash annotation alone.
 """
 
 import re
@@ -26,6 +26,11 @@ _PORT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     "spec.template.spec.containers[chatbot].ports": ("containerPort", "protocol"),
 }
 """Lists that the API merges by key; all others are atomic. A list called `ports` is one or the other by where it stands."""
+
+_WHOLE: Final = re.compile(
+    r"spec\.((ingress|egress|rules|tls)\[.*|(selector|podSelector)(\..*)?|template\.spec\.(nodeSelector|tolerations\[.*))"
+)
+"""What the API takes from one writer as a whole, and sets no defaults in: whatever else stands there, somebody else put there."""
 
 _QUANTITY_PATH: Final = re.compile(r"spec\.template\.spec\..*(\.resources\.(requests|limits)\.\w+|\.sizeLimit)")
 _SUFFIXES: Final = {
@@ -75,6 +80,8 @@ def _compare(intended: Any, live: Any, *, path: str) -> Iterator[str]:
     if isinstance(intended, dict) and isinstance(live, dict | None):
         for key, value in intended.items():
             yield from _compare(value, (live or {}).get(key), path=_join(path, key))
+        if _WHOLE.fullmatch(path):
+            yield from (f"{_join(path, key)}: {_shown(value)} → unset" for key, value in (live or {}).items() if key not in intended)
     elif isinstance(intended, list) and isinstance(live, list | None):
         yield from _compare_lists(intended, live or [], path=path)
     elif not _same_quantity(intended, live, path=path):

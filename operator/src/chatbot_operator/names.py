@@ -70,6 +70,21 @@ def network_policy(name: str) -> str:
     return name
 
 
+def ingress(name: str) -> str:
+    """Return the Ingress's name."""
+    return name
+
+
+def pod_monitor(name: str) -> str:
+    """Return the PodMonitor's name."""
+    return name
+
+
+def client_token_secret(name: str) -> str:
+    """Return the name of the Secret that the operator creates with a token for the clients."""
+    return f"{name}-client-token"
+
+
 def prompt_config_map(name: str) -> str:
     """Return the name of the ConfigMap that holds the inline system prompt."""
     return f"{name}-prompt"

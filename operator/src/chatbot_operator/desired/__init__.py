@@ -4,15 +4,21 @@ Nothing here depends on what is live, on the clock or on the operator's own vers
 """
 
 from chatbot_operator.desired.availability import build_pod_disruption_budget
+from chatbot_operator.desired.client_tokens import desired_secret
 from chatbot_operator.desired.configuration import build_prompt_config_map, build_service_account
 from chatbot_operator.desired.deployment import build_deployment
-from chatbot_operator.desired.networking import build_network_policy, build_service
+from chatbot_operator.desired.ingress import build_ingress
+from chatbot_operator.desired.monitoring import build_pod_monitor
+from chatbot_operator.desired.network_policy import build_network_policy
 from chatbot_operator.desired.ownership import seal
+from chatbot_operator.desired.service import build_service
 from chatbot_operator.resource import ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
 
-CHILD_KINDS = ("ServiceAccount", "ConfigMap", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget")
-"""Every kind that a child can have; what is live of these and not desired is pruned."""
+__all__ = ["CHILD_KINDS", "desired_secret", "desired_state"]
+
+CHILD_KINDS = ("ServiceAccount", "ConfigMap", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget", "Ingress", "PodMonitor")
+"""Every kind that a child can have; what is live of these and not desired is pruned. Not every cluster knows PodMonitors."""
 
 
 def desired_state(resource: ChatbotDeployment, settings: Settings, replicas: int) -> tuple[Manifest, ...]:
@@ -24,5 +30,7 @@ def desired_state(resource: ChatbotDeployment, settings: Settings, replicas: int
         build_network_policy(resource, settings),
         build_deployment(resource, settings, replicas),
         build_pod_disruption_budget(resource, replicas),
+        build_ingress(resource),
+        build_pod_monitor(resource),
     )
     return tuple(seal(child) for child in children if child is not None)

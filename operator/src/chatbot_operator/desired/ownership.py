@@ -1,16 +1,28 @@
 """What every child has in common: owner reference, labels, and the seal that tells whether it is today's intent."""
 
 import hashlib
-import json
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import orjson
 
 from chatbot_operator import names
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotDeployment, Manifest
 
 
 def build_child(
-    resource: ChatbotDeployment, *, api_version: str, kind: str, name: str, annotations: dict[str, str] | None = None
+    resource: ChatbotDeployment,
+    *,
+    api_version: str,
+    kind: str,
+    name: str,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    annotations: Mapping[str, str] = MappingProxyType({}),
 ) -> Manifest:
-    """Return the head of a child: type, name, labels and a controller reference that never blocks the owner's deletion."""
+    """Return the head of a child: type, name, labels and a controller reference that never blocks the owner's deletion.
+
+    Labels of ours win over further ones.
+    """
     owner = {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -25,8 +37,8 @@ def build_child(
         "metadata": {
             "name": name,
             "namespace": resource.namespace,
-            "labels": names.labels(resource.name),
-            "annotations": dict(annotations or {}),
+            "labels": {**labels, **names.labels(resource.name)},
+            "annotations": dict(annotations),
             "ownerReferences": [owner],
         },
     }
@@ -34,7 +46,7 @@ def build_child(
 
 def intent_hash(manifest: Manifest) -> str:
     """Return a digest of everything that the manifest says."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
+    return hashlib.sha256(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
 
 
 def seal(manifest: Manifest) -> Manifest:

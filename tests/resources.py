@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from chatbot_operator.fleet import PodReport
+from chatbot_operator.pod_report import PodReport
 from chatbot_operator.resource import ChatbotDeployment
 from chatbot_operator.settings import Settings
 from tests.specs import specs
@@ -31,21 +31,44 @@ resources = st.builds(lambda spec, name: resource_of(spec, name=name), specs, na
 def report_of(
     uid: str,
     *,
+    revision: str = "h1",
     credentials: str = "Accepted",
+    key_changed_at: str | None = None,
     model: str = "Available",
     breaker: str = "closed",
     last_error_type: str | None = None,
     state: str = "ready",
+    lifecycle: str | None = None,
+    days_to_retirement: int | None = None,
+    **parts: Any,
 ) -> PodReport:
-    """Return a pod's report."""
+    """Return a pod's report; `parts` are spelled as on the wire."""
     return PodReport.model_validate(
         {
             "version": 1,
-            "pod": {"uid": uid, "templateHash": "h1"},
+            "pod": {"uid": uid, "templateHash": revision},
             "state": state,
             "breaker": {"claude-sonnet-5-5": {"state": breaker}},
             "lastErrorType": last_error_type,
-            "credentials": {"state": credentials},
-            "model": {"name": "claude-sonnet-5-5", "state": model},
+            "credentials": {"state": credentials, "fingerprintChangedAt": key_changed_at},
+            "model": {"name": "claude-sonnet-5-5", "state": model, "lifecycle": lifecycle, "daysToRetirement": days_to_retirement},
         }
+        | parts
     )
+
+
+def window_of(
+    requests: int,
+    *,
+    errors: int = 0,
+    latency: tuple[int, ...] = (),
+    first_token: tuple[int, ...] = (),
+    bounds: tuple[int, ...] = (100, 1000),
+) -> dict[str, Any]:
+    """Return a window of a report, with counts by `bounds` (in ms) and one more for what exceeds them."""
+    return {
+        "requests": requests,
+        "errors": errors,
+        "latencyMs": {"bounds": bounds, "counts": latency},
+        "firstTokenMs": {"bounds": bounds, "counts": first_token},
+    }

@@ -1,16 +1,22 @@
 """The report that the service makes, parsed by the operator."""
 
+import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import orjson
 import pytest
 
 from chatbot_operator.desired.environment import build_environment
-from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport
+from chatbot_operator.fleet import merge
+from chatbot_operator.pod_report import MAX_REPORT_BYTES, PodReport
 from chatbot_operator.resource import BreakerState, CredentialsState, ModelState
+from chatbot_operator.resource.operations import SloSpec
+from chatbot_operator.traffic import percentile
 from chatbot_service.calls import Calls
+from chatbot_service.credentials import Credentials, FixedKey
 from chatbot_service.files import SystemPrompt
 from chatbot_service.metrics import ERROR_TYPES
 from chatbot_service.readiness import CredentialsState as ServiceCredentialsState
@@ -20,6 +26,7 @@ from chatbot_service.resilience.breaker import BreakerState as ServiceBreakerSta
 from chatbot_service.resilience.budget import RetryBudget
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings as ServiceSettings
+from chatbot_service.traffic import WINDOWS_SECONDS
 from tests.resources import resource_of
 
 
@@ -77,7 +84,8 @@ def test_a_model_that_ends_soon_is_understood_with_the_days_that_are_left() -> N
 
     assert (report.model.state, report.model.lifecycle) == (ModelState.AVAILABLE, "deprecated")
     assert report.model.retires_at == "2026-11-30T00:00:00+00:00"
-    assert json.loads(_report(runtime))["model"]["daysToRetirement"] >= 0
+    assert report.model.days_to_retirement == json.loads(_report(runtime))["model"]["daysToRetirement"] is not None
+    assert merge([report], expected=1).pods[report.pod.uid].deprecated
 
 
 @pytest.mark.parametrize("state", BreakerState)
@@ -103,6 +111,7 @@ def test_tokens_that_are_missing_are_told_by_the_word_that_the_operator_waits_fo
     report = PodReport.parse(_report(_runtime(_settings(CLIENT_AUTH_MODE="Token", CLIENT_TOKENS_FILE=str(path)))))
 
     assert report.client_tokens == word
+    assert merge([report], expected=1).client_tokens_missing == (word == "Missing")
 
 
 def test_without_client_tokens_nothing_is_told_of_them() -> None:
@@ -131,6 +140,31 @@ def test_traffic_is_counted_by_window() -> None:
     latency = report.windows["1h"].latency_ms
     assert (sum(latency.counts), len(latency.counts)) == (2, len(latency.bounds) + 1)
     assert report.last_error_type == "overloaded_error"
+    figures = merge([report], expected=1).figures.traffic["6d4cf56db6", "5m"]
+    assert (f"{figures.error_rate_percent}", percentile(figures.latency, 95), percentile(figures.first_token, 95)) == ("33.34", 1450, 395)
+
+
+def test_windows_of_the_report_are_those_that_a_resource_may_choose() -> None:
+    assert set(get_args(SloSpec.model_fields["window"].annotation)) == set(WINDOWS_SECONDS)
+
+
+async def _accepted(_key: str) -> Verdict:
+    return Verdict(Outcome.ACCEPTED)
+
+
+async def test_moment_of_a_change_of_the_key_is_understood() -> None:
+    runtime = _runtime()
+    runtime.credentials = Credentials(
+        source=FixedKey(b"key"), readiness=runtime.readiness, check=_accepted, use=lambda _key, **_more: None, clock=lambda: 0.0
+    )
+    runtime.credentials.step()
+    await asyncio.sleep(0)
+
+    report = PodReport.parse(_report(runtime))
+
+    changed_at = merge([report], expected=1).pods[report.pod.uid].key_changed_at
+    assert changed_at is not None
+    assert abs(changed_at - datetime.now(UTC)) < timedelta(hours=1)
 
 
 def test_largest_report_fits() -> None:

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from chatbot_operator.fleet import FleetHealth, merge
 from chatbot_operator.resource import ChatbotDeployment, ChatbotStatus
+from chatbot_operator.resource.status import BORN
 from chatbot_operator.status import Observed, Problem, derive_invalid_status, derive_status, substantially_differs
-from tests.resources import SETTINGS, manifest_of, report_of, resource_of
+from tests.kstatus import verdict_of
+from tests.resources import SETTINGS, manifest_of, report_of, resource_of, window_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 BEFORE = "2026-11-22T11:00:00Z"
+ALWAYS = {"Ready", "Available", "CredentialsValid", "ModelAvailable", "UpstreamAvailable", "SLOMet"}
+"""Conditions that every resource has; the others are there only while they are true."""
 CREATE_SECRET = "kubectl create secret generic chatbot-secrets --namespace demo --from-literal=anthropic-api-key=…"
 
 
@@ -92,11 +96,16 @@ def test_ready_status_is_complete() -> None:
         "operatorVersion": "0.1.0",
         "upstream": {"breaker": "closed", "breakerClosed": 3, "breakerOpen": 0, "breakerHalfOpen": 0},
         "credentials": {"state": "Accepted", "podsCurrent": 3},
+        "slo": {"samples": 0},
+        "usage": {"inputTokens": 0, "outputTokens": 0},
     }
     assert [(condition["type"], condition["status"], condition["reason"]) for condition in conditions] == [
         ("Ready", "True", "PodsReady"),
         ("Available", "True", "PodsServing"),
         ("CredentialsValid", "True", "Accepted"),
+        ("ModelAvailable", "True", "ModelFound"),
+        ("UpstreamAvailable", "True", "BreakersClosed"),
+        ("SLOMet", "Unknown", "TooLittleTraffic"),
     ]
     assert {condition["lastTransitionTime"] for condition in conditions} == {"2026-11-22T12:00:00Z"}
     assert {condition["observedGeneration"] for condition in conditions} == {1}
@@ -200,14 +209,14 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
     ),
     "key refused in a rollout that old pods survive": (
         Observed(deployment=UNREADY, pods=(OLD, _pod("a"))),
-        merge([report_of("old"), report_of("a", credentials="Rejected")], expected=2),
+        merge([report_of("old", revision="h0"), report_of("a", credentials="Rejected")], expected=2),
         "Stalled",
         ("Stalled", "KeyRejected"),
         "The API refuses the key",
     ),
     "key refused by old pods only": (
         Observed(deployment=UNREADY, pods=(_pod("old", revision="h0", created=BEFORE), _pod("a"))),
-        merge([report_of("old", credentials="Rejected"), report_of("a", credentials="Unverified")], expected=2),
+        merge([report_of("old", revision="h0", credentials="Rejected"), report_of("a", credentials="Unverified")], expected=2),
         "Progressing",
         ("Reconciling", "RollingOut"),
         "3 of 3",
@@ -321,6 +330,27 @@ def test_situation_is_named_with_what_to_do(
     assert _conditions(status)[kind] == ("True", reason)
     assert message in _message(status, kind)
     assert message in status["summary"]
+    assert verdict_of(manifest_of(status=status)) == {"Reconciling": "InProgress", "Stalled": "Failed"}[kind]
+
+
+def test_waiting_for_readiness_ends_when_this_generation_is_ready_and_not_before() -> None:
+    ready = _derive(Observed(deployment=_deployment()))
+
+    assert verdict_of(manifest_of(status=BORN.model_dump(by_alias=True, exclude_none=True, mode="json"))) == "InProgress"
+    assert verdict_of(manifest_of(status=ready, metadata={"generation": 2})) == "InProgress"
+    assert verdict_of(manifest_of(status=ready)) == "Current"
+
+
+def test_conditions_beside_ready_never_make_a_ready_resource_wait() -> None:
+    worst = {"model": "Retired", "breaker": "open", "credentials": "Rejected"}
+    window = window_of(1000, errors=1000)
+    fleet = merge([report_of("a", **worst, windows={"1h": window})], expected=1)
+
+    status = _derive(Observed(deployment=_deployment()), fleet)
+
+    found = {kind: value for kind, (value, _) in _conditions(status).items()}
+    assert {found[kind] for kind in ("CredentialsValid", "ModelAvailable", "UpstreamAvailable", "SLOMet")} == {"False"}
+    assert verdict_of(manifest_of(status=status)) == "Current"
 
 
 LOST = Observed(deployment=_deployment(ready=2, conditions=[COMPLETE]))
@@ -388,11 +418,8 @@ def test_missing_secret_heals_without_a_trace() -> None:
 
     healed = _derive(Observed(deployment=_deployment()), _fleet("a", "b", "c"), resource=resource_of(status=waiting))
 
-    assert _conditions(healed) == {
-        "Ready": ("True", "PodsReady"),
-        "Available": ("True", "PodsServing"),
-        "CredentialsValid": ("True", "Accepted"),
-    }
+    assert set(_conditions(healed)) == ALWAYS
+    assert {_conditions(healed)[kind][0] for kind in ALWAYS - {"SLOMet"}} == {"True"}
 
 
 @pytest.mark.parametrize(("credentials", "reason"), [("Rejected", "KeyRejected"), ("Missing", "SecretMissing")])
@@ -420,6 +447,48 @@ def test_outage_of_the_api_degrades_and_stays_ready() -> None:
     }
 
 
+def test_model_that_is_retired_under_serving_pods_degrades_and_stays_ready() -> None:
+    status = _derive(Observed(deployment=_deployment()), _fleet("a", "b", "c", model="Retired"))
+
+    assert _conditions(status)["Ready"] == ("True", "PodsReady")
+    assert _conditions(status)["ModelAvailable"] == ("False", "ModelRetired")
+    assert (status["state"], status["summary"].endswith("see the condition ModelAvailable.")) == ("Degraded", True)
+
+
+def test_missed_objectives_change_neither_readiness_nor_state() -> None:
+    window = window_of(1000, errors=500, latency=(0, 0, 500))
+    fleet = merge([report_of("a", windows={"1h": window}, tokens={"input": 123_456, "output": 7})], expected=1)
+
+    status = _derive(Observed(deployment=_deployment()), fleet)
+
+    assert (_conditions(status)["SLOMet"], status["state"]) == (("False", "ObjectivesMissed"), "Ready")
+    assert status["slo"] == {"p95Milliseconds": 1010, "errorRatePercent": "50.00", "availabilityPercent": "50.00", "samples": 1000}
+    assert status["usage"] == {"inputTokens": 123_000, "outputTokens": 7}
+
+
+def test_one_request_more_is_seldom_another_status() -> None:
+    def after(requests: int) -> dict[str, Any]:
+        window = window_of(requests, latency=(requests, 0, 0), first_token=(requests, 0, 0))
+        return _derive(Observed(deployment=_deployment()), merge([report_of("a", windows={"1h": window})], expected=1))
+
+    assert not substantially_differs(after(123_400), after(123_499))
+    assert after(123_400)["slo"]["timeToFirstTokenP95Milliseconds"] == 95
+
+
+def test_pods_that_are_decided_elsewhere_are_those_that_are_wanted() -> None:
+    status = derive_status(
+        resource_of({"replicas": 3, "autoscaling": {"enabled": True}}),
+        Observed(deployment=_deployment(replicas=5, ready=5, updated=5)),
+        _fleet("a"),
+        settings=SETTINGS,
+        now=NOW,
+        replicas=5,
+    )
+
+    assert (status["ready"], status["state"]) == ("5/5", "Ready")
+    assert _conditions(status)["ScaleOverridden"] == ("True", "Autoscaling")
+
+
 def test_stopped_is_ready_and_not_available() -> None:
     resource = resource_of({"replicas": 0})
 
@@ -428,11 +497,9 @@ def test_stopped_is_ready_and_not_available() -> None:
 
     assert _conditions(ending)["Reconciling"] == ("True", "ScalingDown")
     assert stopped["state"] == "Stopped"
-    assert _conditions(stopped) == {
-        "Ready": ("True", "ScaledToZero"),
-        "Available": ("False", "ScaledToZero"),
-        "CredentialsValid": ("Unknown", "ScaledToZero"),
-    }
+    assert set(_conditions(stopped)) == ALWAYS
+    assert (_conditions(stopped)["Ready"], _conditions(stopped)["Available"]) == (("True", "ScaledToZero"), ("False", "ScaledToZero"))
+    assert {_conditions(stopped)[kind] for kind in ALWAYS - {"Ready", "Available"}} == {("Unknown", "ScaledToZero")}
 
 
 def test_available_during_a_rollout() -> None:
@@ -536,6 +603,9 @@ def test_any_status_is_consistent(observed: Observed, fleet: FleetHealth, replic
     in_progress, failed, ready = "Reconciling" in conditions, "Stalled" in conditions, conditions["Ready"][0] == "True"
     assert [in_progress, failed, ready].count(True) == 1  # what kstatus and kubectl wait build on
     assert failed == (status["state"] == "Stalled")
+    assert verdict_of(manifest_of({"replicas": replicas}, status=status)) == (
+        "InProgress" if in_progress else "Failed" if failed else "Current"
+    )
     assert all(condition["message"] for condition in status["conditions"])
     ChatbotStatus.model_validate(status)  # every bound of the schema holds
     again = _derive(observed, fleet, resource=replace(resource, status=status), now=NOW + timedelta(seconds=1))

@@ -37,7 +37,12 @@ def current_revision(pods: Iterable[Manifest]) -> tuple[Manifest, ...]:
     """Return the pods of the newest revision, known by the newest pod; those that are being deleted are left out."""
     staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     newest = max(staying, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]), default=None)
-    return () if newest is None else tuple(pod for pod in staying if _revision(pod) == _revision(newest))
+    return () if newest is None else tuple(pod for pod in staying if revision(pod) == revision(newest))
+
+
+def revision(pod: Manifest) -> str:
+    """Return the hash of the pod template that the pod is of."""
+    return str((pod["metadata"].get("labels") or {}).get(names.POD_TEMPLATE_HASH_LABEL, ""))
 
 
 def is_ready(pod: Manifest) -> bool:
@@ -102,10 +107,6 @@ def _containers(pod: Manifest) -> list[Manifest]:
 
 def _status(pod: Manifest) -> Manifest:
     return pod.get("status") or {}
-
-
-def _revision(pod: Manifest) -> str:
-    return str((pod["metadata"].get("labels") or {}).get(names.POD_TEMPLATE_HASH_LABEL, ""))
 
 
 def _describe(pod: Manifest) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatbot_operator import errors, names
-from chatbot_operator.fleet import MAX_REPORT_BYTES, PodReport
+from chatbot_operator.pod_report import MAX_REPORT_BYTES, PodReport
 
 REPORT_PORT = 9090
 MAX_HEAD_BYTES = 4096

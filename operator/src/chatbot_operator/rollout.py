@@ -6,16 +6,12 @@ nobody but a person can mend, then what keeps the rollout, and last that it simp
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 
-from chatbot_operator import pods
-from chatbot_operator.fleet import FleetHealth, PodHealth, worst_credentials
-from chatbot_operator.observed import Observed
-from chatbot_operator.pods import PodFailure
-from chatbot_operator.resource import ChatbotDeployment, CredentialsState, Manifest, ModelState, State
-from chatbot_operator.settings import Settings
+from chatbot_operator.fleet import worst_credentials
+from chatbot_operator.resource import ChatbotDeployment, CredentialsState, ModelState, State
+from chatbot_operator.view import View
 
 
 class Reason(StrEnum):
@@ -52,80 +48,6 @@ class Verdict:
     state: State
     reason: str
     message: str
-
-
-@dataclass(frozen=True)
-class View:
-    """Everything that a policy may look at."""
-
-    resource: ChatbotDeployment
-    observed: Observed
-    fleet: FleetHealth
-    settings: Settings
-    now: datetime
-    secret_missing_since: datetime | None = None
-    was_complete: bool = False
-    """Whether this very generation was rolled out once."""
-
-    @property
-    def wanted(self) -> int:
-        """Return how many pods there should be."""
-        return self.resource.spec.replicas
-
-    def count(self, name: str) -> int:
-        """Return one of the counts in the Deployment's status; what is zero is left out there."""
-        return int(self._live.get(name) or 0)
-
-    @property
-    def _live(self) -> Manifest:
-        status: Manifest = (self.observed.deployment or {}).get("status") or {}
-        return status
-
-    @property
-    def deployment_is_current(self) -> bool:
-        """Tell whether the Deployment's status speaks of its present spec."""
-        metadata = (self.observed.deployment or {}).get("metadata") or {}
-        return int(self._live.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
-
-    @property
-    def lost_pods(self) -> bool:
-        """Tell a complete rollout that lost pods since from one that goes on; a growing Deployment looks alike, but for `was_complete`."""
-        return (
-            self.was_complete
-            and self.deployment_is_current
-            and self.deployment_condition("Progressing").get("reason") == "NewReplicaSetAvailable"
-            and self.count("updatedReplicas") == self.wanted > self.count("readyReplicas")
-        )
-
-    def deployment_condition(self, kind: str) -> Manifest:
-        """Return one of the Deployment's conditions, empty when it is not there."""
-        return next((condition for condition in self._live.get("conditions") or () if condition["type"] == kind), {})
-
-    @cached_property
-    def current_pods(self) -> tuple[Manifest, ...]:
-        """Return the pods of this generation; none until the Deployment's controller says that it has made some."""
-        if not self.deployment_is_current or self.count("updatedReplicas") == 0:
-            return ()
-        return pods.current_revision(self.observed.pods)
-
-    @cached_property
-    def current_health(self) -> tuple[PodHealth, ...]:
-        """Return what the pods of this generation reported; what all did while there are none but these."""
-        if self.current_pods:
-            return self.fleet.of({pod["metadata"]["uid"] for pod in self.current_pods})
-        only_current = self.deployment_is_current and 0 < self.count("replicas") == self.count("updatedReplicas")
-        return tuple(self.fleet.pods.values()) if only_current else ()
-
-    @cached_property
-    def blocked(self) -> tuple[PodHealth, ...]:
-        """Return what the pods of this generation reported that are not ready."""
-        ready = _ready_uids(self.observed)
-        return tuple(pod for pod in self.current_health if pod.uid not in ready)
-
-    @cached_property
-    def pod_failure(self) -> PodFailure | None:
-        """Return what keeps a pod of this generation from being ready, as scheduler and kubelet see it."""
-        return pods.worst_failure(self.current_pods)
 
 
 Policy = Callable[[View], Verdict | None]
@@ -297,13 +219,3 @@ def _ready(view: View) -> str:
 def _refusal(view: View) -> str:
     condition = view.deployment_condition("ReplicaFailure")
     return f"Pods cannot be created: {condition.get('message', '')}." if condition.get("status") == "True" else ""
-
-
-def _ready_uids(observed: Observed) -> frozenset[str]:
-    """Return the uids of the pods that take traffic, as the pods and the EndpointSlices say."""
-    of_pods = {pod["metadata"]["uid"] for pod in observed.pods if pods.is_ready(pod)}
-    endpoints = (endpoint for piece in observed.endpoint_slices for endpoint in piece.get("endpoints") or ())
-    of_slices = {
-        (endpoint.get("targetRef") or {}).get("uid", "") for endpoint in endpoints if (endpoint.get("conditions") or {}).get("ready", True)
-    }
-    return frozenset(of_pods | of_slices)

@@ -4,13 +4,12 @@
 Ready is always there, Reconciling and Stalled only while true, never both.
 """
 
-from collections import Counter
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
-from chatbot_operator import names
-from chatbot_operator.fleet import FleetHealth, PodHealth, worst_credentials
+from chatbot_operator import figures, names
+from chatbot_operator.conditions import ConditionReason, ConditionType, build_condition, clip, derive_conditions
+from chatbot_operator.fleet import FleetHealth, worst_credentials, worst_model
 from chatbot_operator.observed import Observed, Problem
 from chatbot_operator.resource import (
     BreakerState,
@@ -18,69 +17,46 @@ from chatbot_operator.resource import (
     ChatbotStatus,
     Condition,
     CredentialsState,
-    CredentialsStatus,
     Manifest,
+    ModelState,
     State,
-    UpstreamStatus,
 )
-from chatbot_operator.rollout import Phase, Reason, Verdict, View, create_secret_hint, decide, replace_secret_hint
+from chatbot_operator.rollout import Phase, Reason, Verdict, decide
 from chatbot_operator.settings import Settings
+from chatbot_operator.view import View
 
-__all__ = ["ConditionType", "CredentialsReason", "Observed", "Problem", "derive_invalid_status", "derive_status", "substantially_differs"]
+__all__ = ["ConditionType", "Observed", "Problem", "derive_invalid_status", "derive_status", "substantially_differs"]
 
-_MAX_MESSAGE: Final = 4096
 _MAX_SUMMARY: Final = 1024
 _DEFAULT_HTTP_PORT: Final = 80
-
-_ConditionStatus = Literal["True", "False", "Unknown"]
-
-
-class ConditionType(StrEnum):
-    """The aspects of the state, in the order in which they are shown."""
-
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    AVAILABLE = "Available"
-    CREDENTIALS_VALID = "CredentialsValid"
-
-
 _OUR_CONDITIONS: Final = frozenset(ConditionType)
 
 
-class AvailableReason(StrEnum):
-    """Reasons of Available."""
+def derive_status(
+    resource: ChatbotDeployment,
+    observed: Observed,
+    fleet: FleetHealth,
+    *,
+    settings: Settings,
+    now: datetime,
+    replicas: int | None = None,
+) -> Manifest:
+    """Return the whole status; a condition whose status did not change keeps its lastTransitionTime.
 
-    PODS_SERVING = "PodsServing"
-    NO_READY_PODS = "NoReadyPods"
-    SCALED_TO_ZERO = "ScaledToZero"
-
-
-class CredentialsReason(StrEnum):
-    """Reasons of CredentialsValid."""
-
-    ACCEPTED = "Accepted"
-    UNVERIFIED = "Unverified"
-    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
-    KEY_REJECTED = "KeyRejected"
-    NO_REPORT = "NoReport"
-    SCALED_TO_ZERO = "ScaledToZero"
-
-
-def derive_status(resource: ChatbotDeployment, observed: Observed, fleet: FleetHealth, *, settings: Settings, now: datetime) -> Manifest:
-    """Return the whole status; a condition whose status did not change keeps its lastTransitionTime."""
+    `replicas` is how many pods there should be when that is decided elsewhere than in the spec.
+    """
     view = View(
         resource=resource,
         observed=observed,
         fleet=fleet,
         settings=settings,
         now=now,
+        wanted=resource.spec.replicas if replicas is None else replicas,
         secret_missing_since=_secret_missing_since(resource.status),
         was_complete=_was_complete(resource),
     )
-    verdict = _tempered(decide(view), fleet)
-    judges = _judges(view)
-    conditions = (*_rollout_conditions(verdict), _available(view), _credentials_valid(view, judges))
+    verdict = _tempered(decide(view), view)
+    conditions = (*_rollout_conditions(verdict), *derive_conditions(view))
     ready = view.count("readyReplicas")
     status = ChatbotStatus(
         observed_generation=resource.generation,
@@ -90,12 +66,14 @@ def derive_status(resource: ChatbotDeployment, observed: Observed, fleet: FleetH
         selector=names.selector(resource.name),
         ready=f"{ready}/{view.wanted}",
         state=verdict.state,
-        summary=_clip(verdict.message, _MAX_SUMMARY),
+        summary=clip(verdict.message, _MAX_SUMMARY),
         image=_image(view),
         endpoint=_endpoint(resource),
         operator_version=settings.operator_version,
-        upstream=_upstream(fleet),
-        credentials=_credentials(fleet, judges),
+        upstream=figures.upstream(fleet),
+        credentials=figures.credentials(view),
+        slo=figures.slo(view),
+        usage=figures.usage(fleet),
         conditions=_stamp(conditions, previous=resource.status, generation=resource.generation, now=now),
     )
     return status.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -110,7 +88,7 @@ def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Setting
     changed = ChatbotStatus(
         observed_generation=generation,
         state=verdict.state,
-        summary=_clip(message, _MAX_SUMMARY),
+        summary=clip(message, _MAX_SUMMARY),
         operator_version=settings.operator_version,
         conditions=_stamp(_rollout_conditions(verdict), previous=previous, generation=generation, now=now),
     )
@@ -122,15 +100,17 @@ def substantially_differs(old: Manifest, new: Manifest) -> bool:
     return _substance(old) != _substance(new)
 
 
-def _tempered(verdict: Verdict, fleet: FleetHealth) -> Verdict:
-    """Return the verdict, as Degraded when all pods are ready but an outage or a refused key keeps them from serving well."""
+def _tempered(verdict: Verdict, view: View) -> Verdict:
+    """Return the verdict, as Degraded when all pods are ready but an outage, a refused key or model keeps them from serving well."""
     if verdict.state is not State.READY:
         return verdict
-    if (fleet.worst_breaker() or BreakerState.CLOSED) is not BreakerState.CLOSED:
-        seen = f" ({fleet.last_error_type()})" if fleet.last_error_type() else ""
+    if (view.fleet.worst_breaker() or BreakerState.CLOSED) is not BreakerState.CLOSED:
+        seen = f" ({view.fleet.last_error_type()})" if view.fleet.last_error_type() else ""
         return _degraded(verdict, f"The model's API is failing{seen}: requests fail fast until it recovers.")
-    if worst_credentials(fleet.pods.values()) in (CredentialsState.REJECTED, CredentialsState.MISSING):
+    if worst_credentials(view.fleet.pods.values()) in (CredentialsState.REJECTED, CredentialsState.MISSING):
         return _degraded(verdict, "They serve on with an earlier key: see the condition CredentialsValid.")
+    if worst_model(view.fleet.pods.values()) in (ModelState.RETIRED, ModelState.NOT_FOUND):
+        return _degraded(verdict, "The API does not offer the model any more: see the condition ModelAvailable.")
     return verdict
 
 
@@ -138,59 +118,13 @@ def _degraded(verdict: Verdict, message: str) -> Verdict:
     return Verdict(phase=verdict.phase, state=State.DEGRADED, reason=verdict.reason, message=f"{verdict.message} {message}")
 
 
-def _judges(view: View) -> tuple[PodHealth, ...]:
-    """Return the pods that the key is judged by: this generation's, all until there are some; undecided ones only if all are."""
-    health = view.current_health or tuple(view.fleet.pods.values())
-    return tuple(pod for pod in health if not pod.undecided) or health
-
-
 def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:
     if verdict.phase is Phase.READY:
-        return (_condition(ConditionType.READY, "True", verdict.reason, verdict.message),)
+        return (build_condition(ConditionType.READY, "True", verdict.reason, verdict.message),)
     return (
-        _condition(ConditionType.READY, "False", verdict.reason, verdict.message),
-        _condition(ConditionType(verdict.phase), "True", verdict.reason, verdict.message),
+        build_condition(ConditionType.READY, "False", verdict.reason, verdict.message),
+        build_condition(ConditionType(verdict.phase), "True", verdict.reason, verdict.message),
     )
-
-
-def _available(view: View) -> Manifest:
-    ready = view.count("readyReplicas")
-    if ready:
-        return _condition(ConditionType.AVAILABLE, "True", AvailableReason.PODS_SERVING, "At least one pod serves.")
-    if view.wanted == 0:
-        return _condition(ConditionType.AVAILABLE, "False", AvailableReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up.")
-    return _condition(ConditionType.AVAILABLE, "False", AvailableReason.NO_READY_PODS, "No pod serves: see the condition Ready.")
-
-
-def _credentials_valid(view: View, judges: tuple[PodHealth, ...]) -> Manifest:
-    secret = view.resource.spec.credentials.secret_ref
-    what = f"key {secret.key} of Secret {secret.name}"
-    match worst_credentials(judges):
-        case CredentialsState.ACCEPTED:
-            return _credentials_condition("True", CredentialsReason.ACCEPTED, f"The API accepts {what}.")
-        case CredentialsState.UNVERIFIED:
-            message = f"The API could not be asked about {what} yet; the pods go on asking. See the condition Ready if it lasts."
-            return _credentials_condition("Unknown", CredentialsReason.UNVERIFIED, message)
-        case CredentialsState.MISSING:
-            message = f"There is no {what}. {create_secret_hint(view.resource)}"
-            return _credentials_condition("False", CredentialsReason.SECRET_MISSING, message)
-        case CredentialsState.REJECTED:
-            message = f"The API refuses {what}. {replace_secret_hint(view.resource)}"
-            return _credentials_condition("False", CredentialsReason.KEY_REJECTED, message)
-        case None if view.wanted == 0:
-            return _credentials_condition("Unknown", CredentialsReason.SCALED_TO_ZERO, "No pod checks the key at replicas: 0. Scale up.")
-        case None:
-            return _credentials_condition(
-                "Unknown", CredentialsReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts."
-            )
-
-
-def _credentials_condition(status: _ConditionStatus, reason: str, message: str) -> Manifest:
-    return _condition(ConditionType.CREDENTIALS_VALID, status, reason, message)
-
-
-def _condition(kind: ConditionType, status: _ConditionStatus, reason: str, message: str) -> Manifest:
-    return {"type": kind, "status": status, "reason": reason, "message": _clip(message, _MAX_MESSAGE)}
 
 
 def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: int, now: datetime) -> tuple[Condition, ...]:
@@ -212,7 +146,7 @@ def _transition_time(condition: Manifest, before: dict[str, Manifest], now: date
 def _secret_missing_since(status: Manifest) -> datetime | None:
     """Return since when the pods miss their Secret, which only the status remembers across restarts of the operator."""
     for condition in status.get("conditions") or ():
-        if condition["type"] == ConditionType.CREDENTIALS_VALID and condition["reason"] == CredentialsReason.SECRET_MISSING:
+        if condition["type"] == ConditionType.CREDENTIALS_VALID and condition["reason"] == ConditionReason.SECRET_MISSING:
             return datetime.fromisoformat(condition["lastTransitionTime"])
     return None
 
@@ -224,24 +158,6 @@ def _was_complete(resource: ChatbotDeployment) -> bool:
     if ready.get("observedGeneration") != resource.generation:
         return False
     return ready["status"] == "True" or ready["reason"] == Reason.PODS_UNAVAILABLE or resource.status.get("state") == State.DEGRADED
-
-
-def _upstream(fleet: FleetHealth) -> UpstreamStatus | None:
-    if not fleet.pods:
-        return None
-    counts = Counter(fleet.breakers())
-    return UpstreamStatus(
-        breaker=fleet.worst_breaker(),
-        breaker_closed=counts[BreakerState.CLOSED],
-        breaker_open=counts[BreakerState.OPEN],
-        breaker_half_open=counts[BreakerState.HALF_OPEN],
-        last_error_type=fleet.last_error_type(),
-    )
-
-
-def _credentials(fleet: FleetHealth, judges: tuple[PodHealth, ...]) -> CredentialsStatus:
-    accepted = sum(pod.credentials is CredentialsState.ACCEPTED for pod in fleet.pods.values())
-    return CredentialsStatus(state=worst_credentials(judges) or CredentialsState.UNVERIFIED, pods_current=accepted)
 
 
 def _image(view: View) -> str:
@@ -263,7 +179,3 @@ def _substance(status: Manifest) -> Manifest:
         if condition["type"] in _OUR_CONDITIONS
     }
     return {**status, "conditions": conditions}
-
-
-def _clip(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"

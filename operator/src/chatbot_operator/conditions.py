@@ -1,0 +1,212 @@
+"""The conditions beside Ready, Reconciling and Stalled: each a pure function of the view, and none changes whether the resource is Ready.
+
+A message says what is the case and, unless all is well, ends with what to do. Figures that move with traffic are left out of it.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, Literal
+
+from chatbot_operator import figures
+from chatbot_operator.fleet import worst_credentials, worst_model
+from chatbot_operator.resource import BreakerState, CredentialsState, Manifest, ModelState, duration_milliseconds
+from chatbot_operator.rollout import create_secret_hint, replace_secret_hint
+from chatbot_operator.traffic import Traffic
+from chatbot_operator.view import View
+
+MAX_MESSAGE: Final = 4096
+
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
+class ConditionType(StrEnum):
+    """The aspects of the state, in the order in which they are shown."""
+
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    AVAILABLE = "Available"
+    CREDENTIALS_VALID = "CredentialsValid"
+    MODEL_AVAILABLE = "ModelAvailable"
+    UPSTREAM_AVAILABLE = "UpstreamAvailable"
+    SLO_MET = "SLOMet"
+    SCALE_OVERRIDDEN = "ScaleOverridden"
+
+
+class ConditionReason(StrEnum):
+    """Reasons of the conditions here; those of Ready, Reconciling and Stalled are in `rollout` and `pods`."""
+
+    SCALED_TO_ZERO = "ScaledToZero"
+    NO_REPORT = "NoReport"
+    UNVERIFIED = "Unverified"
+    PODS_SERVING = "PodsServing"
+    NO_READY_PODS = "NoReadyPods"
+    ACCEPTED = "Accepted"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
+    KEY_REJECTED = "KeyRejected"
+    MODEL_FOUND = "ModelFound"
+    MODEL_DEPRECATED = "ModelDeprecated"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_RETIRED = "ModelRetired"
+    BREAKERS_CLOSED = "BreakersClosed"
+    SOME_BREAKERS_OPEN = "SomeBreakersOpen"
+    ALL_BREAKERS_OPEN = "AllBreakersOpen"
+    OBJECTIVES_MET = "ObjectivesMet"
+    OBJECTIVES_MISSED = "ObjectivesMissed"
+    TOO_LITTLE_TRAFFIC = "TooLittleTraffic"
+    ROLLING_OUT = "RollingOut"
+    AUTOSCALING = "Autoscaling"
+
+
+def build_condition(kind: ConditionType, status: ConditionStatus, reason: str, message: str) -> Manifest:
+    """Return a condition without generation and time."""
+    return {"type": kind, "status": status, "reason": reason, "message": clip(message, MAX_MESSAGE)}
+
+
+def clip(text: str, length: int) -> str:
+    """Return `text`, cut to `length` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def derive_conditions(view: View) -> tuple[Manifest, ...]:
+    """Return the conditions that are always there, and those that are true."""
+    always = (_available(view), _credentials_valid(view), _model_available(view), _upstream_available(view), _slo_met(view))
+    overridden = _scale_overridden(view)
+    return (*always, overridden) if overridden else always
+
+
+def _available(view: View) -> Manifest:
+    kind = ConditionType.AVAILABLE
+    if view.count("readyReplicas"):
+        return build_condition(kind, "True", ConditionReason.PODS_SERVING, "At least one pod serves.")
+    if view.wanted == 0:
+        return build_condition(kind, "False", ConditionReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up.")
+    return build_condition(kind, "False", ConditionReason.NO_READY_PODS, "No pod serves: see the condition Ready.")
+
+
+def _credentials_valid(view: View) -> Manifest:
+    kind, secret = ConditionType.CREDENTIALS_VALID, view.resource.spec.credentials.secret_ref
+    what = f"key {secret.key} of Secret {secret.name}"
+    match worst_credentials(view.judges):
+        case CredentialsState.ACCEPTED:
+            return build_condition(kind, "True", ConditionReason.ACCEPTED, f"The API accepts {what}.")
+        case CredentialsState.UNVERIFIED:
+            message = f"The API could not be asked about {what} yet; the pods go on asking. See the condition Ready if it lasts."
+            return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
+        case CredentialsState.MISSING:
+            message = f"There is no {what}. {create_secret_hint(view.resource)}"
+            return build_condition(kind, "False", ConditionReason.SECRET_MISSING, message)
+        case CredentialsState.REJECTED:
+            message = f"The API refuses {what}. {replace_secret_hint(view.resource)}"
+            return build_condition(kind, "False", ConditionReason.KEY_REJECTED, message)
+        case None:
+            return _unheard(kind, view, "checks the key")
+
+
+def _model_available(view: View) -> Manifest:
+    kind, name = ConditionType.MODEL_AVAILABLE, view.resource.spec.model.name
+    match worst_model(view.judges):
+        case ModelState.AVAILABLE if any(pod.deprecated for pod in view.judges):
+            message = f"The model {name} is deprecated{_until_retirement(view)}. Set spec.model.name to its successor before it is retired."
+            return build_condition(kind, "True", ConditionReason.MODEL_DEPRECATED, message)
+        case ModelState.AVAILABLE:
+            return build_condition(kind, "True", ConditionReason.MODEL_FOUND, f"The API offers the model {name}.")
+        case ModelState.UNVERIFIED:
+            message = f"The API has not said yet whether it offers the model {name}. See the condition CredentialsValid if it lasts."
+            return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
+        case ModelState.NOT_FOUND:
+            message = f"The model {name} does not exist or is not open to this key. Set spec.model.name to one that is available."
+            return build_condition(kind, "False", ConditionReason.MODEL_NOT_FOUND, message)
+        case ModelState.RETIRED:
+            message = f"The model {name} is retired. Set spec.model.name to its successor."
+            return build_condition(kind, "False", ConditionReason.MODEL_RETIRED, message)
+        case None:
+            return _unheard(kind, view, "asks for the model")
+
+
+def _until_retirement(view: View) -> str:
+    days = min((pod.days_to_retirement for pod in view.judges if pod.days_to_retirement is not None), default=None)
+    match days:
+        case None:
+            return ""
+        case 0:
+            return " and retired within a day"
+        case 1:
+            return " and retired in 1 day"
+        case _:
+            return f" and retired in {days} days"
+
+
+def _upstream_available(view: View) -> Manifest:
+    kind = ConditionType.UPSTREAM_AVAILABLE
+    breakers = {pod.breaker for pod in view.judges}
+    if not breakers:
+        return _unheard(kind, view, "calls the API")
+    if breakers != {BreakerState.CLOSED}:
+        return _breakers_open(view, some=BreakerState.CLOSED in breakers)
+    if not {CredentialsState.ACCEPTED, CredentialsState.REJECTED} & {pod.credentials for pod in view.judges}:
+        message = "The API has not answered any pod yet. See the condition CredentialsValid if it lasts."
+        return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
+    return build_condition(kind, "True", ConditionReason.BREAKERS_CLOSED, "The API answers every pod.")
+
+
+def _breakers_open(view: View, *, some: bool) -> Manifest:
+    seen = view.fleet.last_error_type()
+    who, reason = ("some pods", ConditionReason.SOME_BREAKERS_OPEN) if some else ("every pod", ConditionReason.ALL_BREAKERS_OPEN)
+    message = (
+        f"The API at {view.resource.spec.upstream.base_url} fails{f' ({seen})' if seen else ''} for {who}: requests fail fast, and it is"
+        " tried again by itself. If it lasts, see the provider's status page and whether the pods' egress is open."
+    )
+    return build_condition(ConditionType.UPSTREAM_AVAILABLE, "False", reason, message)
+
+
+def _slo_met(view: View) -> Manifest:
+    kind, promised = ConditionType.SLO_MET, view.resource.spec.slo
+    if not view.fleet.pods:
+        return _unheard(kind, view, "measures anything")
+    seen = figures.measured(view)
+    if seen is None:
+        message = "Pods of different generations are not measured together: wait for the end of the rollout, see the condition Ready."
+        return build_condition(kind, "Unknown", ConditionReason.ROLLING_OUT, message)
+    if seen.requests < promised.min_samples:
+        message = (
+            f"There were fewer than {promised.min_samples} requests within {promised.window}, too few to judge."
+            " Wait for traffic or lower spec.slo.minSamples."
+        )
+        return build_condition(kind, "Unknown", ConditionReason.TOO_LITTLE_TRAFFIC, message)
+    if missed := _missed(view, seen):
+        message = (
+            f"Within {promised.window} {' and '.join(missed)}: see status.slo and the condition UpstreamAvailable."
+            " Add replicas, raise spec.resources, or correct spec.slo."
+        )
+        return build_condition(kind, "False", ConditionReason.OBJECTIVES_MISSED, message)
+    return build_condition(kind, "True", ConditionReason.OBJECTIVES_MET, f"What spec.slo promises was kept within {promised.window}.")
+
+
+def _missed(view: View, seen: Traffic) -> tuple[str, ...]:
+    """Return the objectives that were not met; of the latency there must be enough samples, too, since streams do not count for it."""
+    promised = view.resource.spec.slo
+    p95 = figures.p95_milliseconds(seen.latency) if sum(seen.latency.values()) >= promised.min_samples else None
+    checks = {
+        f"more than {promised.error_rate_percent} % of the requests failed": seen.error_rate_percent > Decimal(promised.error_rate_percent),
+        f"fewer than {promised.availability_percent} % were answered": seen.availability_percent < Decimal(promised.availability_percent),
+        f"more than 5 % took longer than {promised.p95}": p95 is not None and p95 > duration_milliseconds(promised.p95),
+    }
+    return tuple(text for text, is_missed in checks.items() if is_missed)
+
+
+def _scale_overridden(view: View) -> Manifest | None:
+    scaling = view.resource.spec.autoscaling
+    if not scaling.enabled or view.resource.spec.replicas == 0:
+        return None
+    message = (
+        f"spec.autoscaling decides the number of pods ({scaling.min_replicas} to {scaling.max_replicas}): spec.replicas and kubectl scale"
+        " have no effect, but for 0, which stops the service. Set spec.autoscaling.enabled: false to scale otherwise."
+    )
+    return build_condition(ConditionType.SCALE_OVERRIDDEN, "True", ConditionReason.AUTOSCALING, message)
+
+
+def _unheard(kind: ConditionType, view: View, what_a_pod_does: str) -> Manifest:
+    if view.wanted == 0:
+        return build_condition(kind, "Unknown", ConditionReason.SCALED_TO_ZERO, f"No pod {what_a_pod_does} at replicas: 0. Scale up.")
+    return build_condition(kind, "Unknown", ConditionReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts.")

@@ -379,10 +379,10 @@ def test_a_connection_on_which_a_request_has_begun_is_not_idle() -> None:
         connection.sendall(GET + HOST + b"\r\n")
         read_one(connection)
         protocol = server.only_connection()
-        wait_until(lambda: protocol.timeout_keep_alive_task is not None)
+        wait_until(lambda: protocol._next_request.is_set)
         connection.sendall(GET)
 
-        wait_until(lambda: protocol.timeout_keep_alive_task is None)
+        wait_until(lambda: not protocol._next_request.is_set)
 
 
 def test_a_request_that_began_before_the_last_answer_is_not_idle() -> None:
@@ -392,7 +392,7 @@ def test_a_request_that_began_before_the_last_answer_is_not_idle() -> None:
         server.call(server.app.release.set)
         read_one(connection)
 
-        assert server.only_connection().timeout_keep_alive_task is None
+        assert not server.only_connection()._next_request.is_set
 
 
 @pytest.mark.parametrize("data", [GET + HOST + b"\r\n", GET + b"\r\n"], ids=["kept", "refused"])

@@ -7,6 +7,7 @@ a connection, whatever goes on. It tells its wire when it is free again and gone
 import asyncio
 from typing import TYPE_CHECKING, Self, cast
 
+from chatbot_service.deadline import Deadline
 from chatbot_service.errors import UpstreamGarbage, UpstreamProblem, UpstreamTimeout, UpstreamUnreachable
 from chatbot_service.http1 import AnswerParser
 
@@ -108,16 +109,14 @@ class Connection(asyncio.BufferedProtocol):
     loop's own buffer would let as much as 256 KiB come at once.
     """
 
-    __slots__ = ("_buffer", "_due", "_paused", "_rest", "_rings", "_timer", "_transport", "_trip", "_unwritable", "_wire", "loop")
+    __slots__ = ("_buffer", "_deadline", "_paused", "_rest", "_transport", "_trip", "_unwritable", "_wire", "loop")
 
     def __init__(self, wire: "Wire", loop: asyncio.AbstractEventLoop, *, buffer: memoryview) -> None:
         self.loop = loop
         self._wire = wire
         self._buffer = buffer
         self._trip: RoundTrip | None = None
-        self._due = 0.0
-        self._rings = 0.0
-        self._timer: asyncio.Handle | None = None
+        self._deadline = Deadline(loop, self._expire)
         self._paused = False
         self._unwritable = False
         self._rest = memoryview(b"")
@@ -137,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
     def watch_over(self, trip: RoundTrip, due: float) -> None:
         """Have `trip`, if it is still on, ended at `due` instead of at any earlier time."""
         if self._trip is trip:
-            self._watch(due)
+            self._deadline.set(due)
 
     def resume_reading(self, trip: RoundTrip) -> None:
         """Go on reading, now that `trip` holds nothing more."""
@@ -152,15 +151,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def keep(self, seconds: float) -> None:
         """Close the connection if it is not used for so long."""
-        self._watch(self.loop.time() + seconds)
+        self._deadline.set(self.loop.time() + seconds)
 
     def abort(self, problem: UpstreamProblem) -> None:
         """Close the connection at once; `problem` is what the round trip on it, if there is one, comes to."""
         trip, self._trip = self._trip, None
         self._rest = memoryview(b"")
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.end()
         self._transport.abort()
         self._wire.forget(self)
         if trip is not None:
@@ -221,26 +218,9 @@ class Connection(asyncio.BufferedProtocol):
         self._trip = None
         self._wire.keep(self)
 
-    def _watch(self, due: float) -> None:
-        """Move the end. The timer itself is only touched when it would come too late."""
-        self._due = due
-        if self._timer is None or self._rings > due:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._set_timer()
-
-    def _set_timer(self) -> None:
-        self._rings = self._due  # uvloop's handle of what is due at once does not know when
-        self._timer = self.loop.call_at(self._due, self._expire)
-
     def _expire(self) -> None:
-        self._timer = None
         trip = self._trip
-        if trip is not None and not trip.awaited and not trip.lingers:
-            return  # the reader, not the other side, takes its time
-        if self.loop.time() < self._due:
-            self._set_timer()
-        else:
+        if trip is None or trip.awaited or trip.lingers:  # else the reader, not the other side, takes its time
             self.abort(UpstreamTimeout("The model's API did not answer in time."))
 
 

@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from chatbot_service.deadline import Deadline
 from chatbot_service.errors import HttpProblem
 from chatbot_service.head import MAX_BYTES, check_head, too_large
 from chatbot_service.lifeline import client_has_left
@@ -63,6 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0  # since the end of a head or a piece of a body
         self._unread_bytes = 0  # of a request that has had its answer
         self._sending_timer: asyncio.TimerHandle | None = None
+        self._next_request = Deadline(loop, self.timeout_keep_alive_handler)
         self._reader_watch: ReaderWatch | None = None
 
     # The connection
@@ -82,7 +84,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._running is not None and not self._running.response_complete:
             _lose(self._running)
-        self._unset_keepalive_if_required()
+        self._next_request.end()
         if self._sending_timer is not None:
             self._sending_timer.cancel()
         if self._reader_watch is not None:
@@ -122,7 +124,7 @@ class Protocol(HttpToolsProtocol):
         if self._is_closing():
             return
         self._leaving = self._deaf = True
-        self._unset_keepalive_if_required()
+        self._next_request.clear()
         if self._refusal or self._in_head or self.pipeline or (self._running is not None and self.cycle.more_body):
             self._raw.write_eof()
             self.flow.resume_reading()
@@ -181,7 +183,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
-        self._unset_keepalive_if_required()
+        self._next_request.clear()
         self._in_head = True
 
     def on_headers_complete(self) -> None:
@@ -245,15 +247,16 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, if one waits."""
-        last = not self.pipeline
-        super().on_response_complete()
-        if last and not self._is_closing():
-            if self._refusal is not None:
-                self._answer(self._refusal)
-            elif self._in_head:
-                self._unset_keepalive_if_required()
-            elif self.cycle.more_body:
-                self._expect_next_within(self._patience.farewell)
+        self.server_state.total_requests += 1
+        if self._is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._refusal is not None:
+            self._answer(self._refusal)
+        elif not self._in_head:
+            self._expect_next_within(self._patience.farewell if self.cycle.more_body else self.timeout_keep_alive)
 
     def _refuse(self, problem: HttpProblem) -> None:
         """Answer what cannot be served, in its turn, and close."""
@@ -305,8 +308,7 @@ class Protocol(HttpToolsProtocol):
             self._leave()
 
     def _expect_next_within(self, seconds: float) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+        self._next_request.set(self.loop.time() + seconds)
 
     def pause_writing(self) -> None:
         """Hold the application back; the client does not read as fast as it writes."""

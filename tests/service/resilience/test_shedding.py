@@ -31,7 +31,7 @@ class Visit:
 
     async def _run(self) -> None:
         self.came = self._loop.now
-        async with self._slots.taken():
+        with await self._slots.taken():
             self.served = True
             await self._end.wait()
 
@@ -77,7 +77,7 @@ def place() -> Iterator[Place]:
 
 
 def test_a_free_slot_is_taken_without_waiting_for_the_loop(place: Place) -> None:
-    entering = place.slots.taken().__aenter__()
+    entering = place.slots.taken()
 
     with pytest.raises(StopIteration):
         next(entering.__await__())
@@ -111,9 +111,8 @@ async def test_without_a_queue_the_slots_are_all_there_is() -> None:
     slots = Slots(1, queue_size=0, queue_timeout_seconds=TIMEOUT_SECONDS, on_refused=refusals.append)
     slots.check()
 
-    async with slots.taken():
-        with pytest.raises(Busy):
-            await slots.taken().__aenter__()
+    with await slots.taken(), pytest.raises(Busy):
+        await slots.taken()
 
     assert (slots.in_flight, refusals) == (0, ["queue_full"])
 
@@ -229,7 +228,7 @@ def test_no_timer_outlives_the_wait(place: Place) -> None:
 
 def test_an_error_within_gives_the_slot_back(place: Place) -> None:
     async def fail() -> None:
-        async with place.slots.taken():
+        with await place.slots.taken():
             raise ValueError
 
     failing = place.loop.create_task(fail())

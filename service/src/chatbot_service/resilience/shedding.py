@@ -7,7 +7,7 @@ straight to the first who does: it is never free in between, so nobody overtakes
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractContextManager
 from types import TracebackType
 
 from chatbot_service.errors import Busy
@@ -35,18 +35,19 @@ class Slots:
             self._on_refused("queue_full")
             raise Busy("This pod serves and queues as many requests as it may.")
 
-    def taken(self) -> AbstractAsyncContextManager[None]:
-        """Return what holds a slot while it is entered; entering waits for one and raises Busy when there is none in time."""
-        return self
-
-    async def __aenter__(self) -> None:
+    async def taken(self) -> AbstractContextManager[None]:
+        """Wait for a slot and return what frees it at the end of its block; raises Busy when there is none in time."""
         if self.in_flight < self._capacity:
             self.in_flight += 1
         else:
             self.check()
             await self._wait()
+        return self
 
-    async def __aexit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+    def __enter__(self) -> None:
+        """Hold the slot that has been taken."""
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self._release()
 
     async def _wait(self) -> None:

@@ -53,10 +53,9 @@ class Chat:
 
     async def _answer(self, request: ChatRequest, exchange: Exchange, send: Send, lifeline: Lifeline) -> None:
         call = Call(lifeline, exchange.correlation_id)
-        with lifeline:
-            async with self._runtime.slots.taken():
-                calls = self._runtime.require_calls()
-                answer = await calls.complete(request.conversation, system=self._runtime.prompt.text, call=call)
+        with lifeline, await self._runtime.slots.taken():
+            calls = self._runtime.require_calls()
+            answer = await calls.complete(request.conversation, system=self._runtime.prompt.text, call=call)
         self._count(answer.usage)
         body = orjson.dumps(
             {
@@ -75,9 +74,8 @@ class Chat:
     async def _stream(self, request: ChatRequest, exchange: Exchange, stream: EventStream, lifeline: Lifeline, *, latest: float) -> None:
         async with stream:
             try:
-                with lifeline:
-                    async with self._runtime.slots.taken():
-                        await self._pump(request, exchange, stream, lifeline, latest=latest)
+                with lifeline, await self._runtime.slots.taken():
+                    await self._pump(request, exchange, stream, lifeline, latest=latest)
             except Problem as problem:
                 release_frames(problem)
                 await _break_off(problem, exchange, stream)

@@ -353,6 +353,34 @@ def test_conditions_beside_ready_never_make_a_ready_resource_wait() -> None:
     assert verdict_of(manifest_of(status=status)) == "Current"
 
 
+PROMPT = {"systemPromptFrom": {"configMapKeyRef": {"name": "prompts"}}}
+AUTHORITY = {"upstream": {"caBundleRef": {"name": "company-ca"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "created", "question"),
+    [
+        (PROMPT, "2026-11-22T11:59:00Z", "Does ConfigMap prompts with key system-prompt exist in namespace demo? See kubectl describe pod"),
+        (PROMPT | AUTHORITY, "2026-11-22T11:59:00Z", "and ConfigMap company-ca with key ca.crt exist"),
+        (PROMPT, "2026-11-22T11:59:45Z", None),
+        ({}, "2026-11-22T11:59:00Z", None),
+    ],
+)
+def test_pods_that_are_not_set_up_ask_for_the_config_maps_that_the_spec_names(
+    spec: dict[str, Any], created: str, question: str | None
+) -> None:
+    pod = _pod("a", created=created, **_waiting("ContainerCreating"))
+
+    waiting = _derive(Observed(deployment=_deployment(ready=0), pods=(pod,)), resource=resource_of(spec))
+    late = _derive(Observed(deployment=_deployment(ready=0, conditions=[DEADLINE]), pods=(pod,)), resource=resource_of(spec))
+
+    assert _conditions(waiting)["Reconciling"][1] == ("WaitingForConfigMap" if question else "RollingOut")
+    assert _conditions(late)["Stalled"][1] == "ProgressDeadlineExceeded"
+    if question:
+        assert question in waiting["summary"]
+        assert question in late["summary"]
+
+
 LOST = Observed(deployment=_deployment(ready=2, conditions=[COMPLETE]))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from chatbot_operator import names
@@ -50,6 +51,17 @@ def is_ready(pod: Manifest) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in _status(pod).get("conditions") or ())
 
 
+def describe_command(pod: Manifest) -> str:
+    """Return how to look closer at the pod."""
+    return f"kubectl describe pod --namespace {pod['metadata']['namespace']} {pod['metadata']['name']}"
+
+
+def is_held_back(pod: Manifest, *, created_before: datetime) -> bool:
+    """Tell whether kubelet has long been setting up the pod; a volume that it cannot mount is told by an Event only."""
+    waiting = {((status.get("state") or {}).get("waiting") or {}).get("reason") for status in _containers(pod)}
+    return "ContainerCreating" in waiting and datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) < created_before
+
+
 def worst_failure(pods: Iterable[Manifest]) -> PodFailure | None:
     """Return what keeps pods from being ready: a hopeless one first, otherwise the first by the pod's name."""
     found = [(failure, pod["metadata"]["name"]) for pod in pods if not is_ready(pod) and (failure := failure_of(pod)) is not None]
@@ -77,7 +89,7 @@ def _container_failure(pod: Manifest, status: Manifest) -> PodFailure | None:
         return _image_failure(status, reason, waiting.get("message", ""))
     if reason in _CONTAINER_REASONS:
         detail = _clip(waiting.get("message", reason))
-        return PodFailure(PodReason.CONTAINER_FAILED, f"The container cannot be started: {detail} See {_describe(pod)}.")
+        return PodFailure(PodReason.CONTAINER_FAILED, f"The container cannot be started: {detail} See {describe_command(pod)}.")
     return _crash(pod, status)
 
 
@@ -107,10 +119,6 @@ def _containers(pod: Manifest) -> list[Manifest]:
 
 def _status(pod: Manifest) -> Manifest:
     return pod.get("status") or {}
-
-
-def _describe(pod: Manifest) -> str:
-    return f"kubectl describe pod --namespace {pod['metadata']['namespace']} {pod['metadata']['name']}"
 
 
 def _clip(text: str) -> str:

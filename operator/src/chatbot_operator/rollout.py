@@ -8,10 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
+from chatbot_operator import pods
 from chatbot_operator.fleet import worst_credentials
 from chatbot_operator.resource import ChatbotDeployment, CredentialsState, ModelState, State
 from chatbot_operator.view import View
+
+HELD_BACK_SECONDS: Final = 30
+"""A pod that is set up for so long may wait for a volume: long for a mount, short enough to be of help."""
 
 
 class Reason(StrEnum):
@@ -26,6 +31,7 @@ class Reason(StrEnum):
     PODS_REFUSED = "PodsRefused"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
     SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
+    WAITING_FOR_CONFIG_MAP = "WaitingForConfigMap"
     KEY_REJECTED = "KeyRejected"
     MODEL_REJECTED = "ModelRejected"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -144,7 +150,7 @@ def _deadline_exceeded(view: View) -> Verdict | None:
         return None
     if view.pod_failure:
         return _stalled(view.pod_failure.reason, view.pod_failure.message)
-    detail = _refusal(view) or f"Only {_ready(view)} pods became ready in time."
+    detail = _refusal(view) or _config_map_question(view) or f"Only {_ready(view)} pods became ready in time."
     hint = f"See kubectl describe deployment --namespace {view.resource.namespace} {view.resource.name}."
     return _stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{detail} {hint}")
 
@@ -161,6 +167,11 @@ def _pods_refused(view: View) -> Verdict | None:
 def _failing_pod(view: View) -> Verdict | None:
     failure = view.pod_failure
     return _reconciling(view, failure.reason, failure.message) if failure else None
+
+
+def _waiting_for_config_map(view: View) -> Verdict | None:
+    question = _config_map_question(view)
+    return _reconciling(view, Reason.WAITING_FOR_CONFIG_MAP, question) if question else None
 
 
 def _pods_lost(view: View) -> Verdict | None:
@@ -193,6 +204,7 @@ _POLICIES: tuple[Policy, ...] = (
     _deadline_exceeded,
     _failing_pod,
     _pods_refused,
+    _waiting_for_config_map,
     _pods_lost,
 )
 
@@ -219,3 +231,22 @@ def _ready(view: View) -> str:
 def _refusal(view: View) -> str:
     condition = view.deployment_condition("ReplicaFailure")
     return f"Pods cannot be created: {condition.get('message', '')}." if condition.get("status") == "True" else ""
+
+
+def _config_map_question(view: View) -> str:
+    """Return what to look at when pods are not set up and the spec names a ConfigMap, which only kubelet can tell to be missing."""
+    since = view.now - timedelta(seconds=HELD_BACK_SECONDS)
+    held_back = next((pod for pod in view.current_pods if pods.is_held_back(pod, created_before=since)), None)
+    wanted = [f"ConfigMap {name} with key {key}" for name, key in _config_maps(view.resource)]
+    if held_back is None or not wanted:
+        return ""
+    verb = "Does" if len(wanted) == 1 else "Do"
+    there = f"exist in namespace {view.resource.namespace}"
+    return f"Pods wait to be set up. {verb} {' and '.join(wanted)} {there}? See {pods.describe_command(held_back)}."
+
+
+def _config_maps(resource: ChatbotDeployment) -> tuple[tuple[str, str], ...]:
+    """Return name and key of the ConfigMaps that the spec names."""
+    prompt, bundle = resource.spec.system_prompt_from, resource.spec.upstream.ca_bundle_ref
+    found = (prompt.config_map_key_ref if prompt else None, bundle)
+    return tuple((reference.name, reference.key) for reference in found if reference)

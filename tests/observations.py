@@ -66,7 +66,7 @@ def message_of(status: dict[str, Any], kind: str) -> str:
     return next(str(condition["message"]) for condition in status["conditions"] if condition["type"] == kind)
 
 
-def fleet_of(*uids: str, **fields: str) -> FleetHealth:
+def fleet_of(*uids: str, **fields: Any) -> FleetHealth:
     return merge([report_of(uid, **fields) for uid in uids], expected=len(uids))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, get_args
@@ -152,11 +153,13 @@ async def _accepted(_key: str) -> Verdict:
     return Verdict(Outcome.ACCEPTED)
 
 
+def _use(key: str, *, on_refused: Callable[[], None]) -> None:
+    del key, on_refused
+
+
 async def test_moment_of_a_change_of_the_key_is_understood() -> None:
     runtime = _runtime()
-    runtime.credentials = Credentials(
-        source=FixedKey(b"key"), readiness=runtime.readiness, check=_accepted, use=lambda _key, **_more: None, clock=lambda: 0.0
-    )
+    runtime.credentials = Credentials(source=FixedKey(b"key"), readiness=runtime.readiness, check=_accepted, use=_use, clock=lambda: 0.0)
     runtime.credentials.step()
     await asyncio.sleep(0)
 

@@ -96,7 +96,7 @@ def test_waiting_for_readiness_ends_when_this_generation_is_ready_and_not_before
 
 
 def test_conditions_beside_ready_never_make_a_ready_resource_wait() -> None:
-    worst = {"model": "Retired", "breaker": "open", "credentials": "Rejected"}
+    worst: dict[str, Any] = {"model": "Retired", "breaker": "open", "credentials": "Rejected"}
     window = window_of(1000, errors=1000)
     fleet = merge([report_of("a", **worst, windows={"1h": window})], expected=1)
 

@@ -109,8 +109,50 @@ def test_images_carry_the_version_unless_a_tag_is_given(render: Render) -> None:
     assert {"name": "OPERATOR_SERVICE_IMAGE", "value": "general-purpose-chatbot:1.2.3"} in container(render(*options))["env"]
 
 
-def test_zero_replicas_are_rendered(render: Render) -> None:
-    assert one(render("--set=replicaCount=0"), "Deployment")["spec"]["replicas"] == 0
+def test_two_replicas_are_kept_apart_and_drained_one_at_a_time(render: Render) -> None:
+    manifests = render()
+
+    deployment, budget = one(manifests, "Deployment")["spec"], one(manifests, "PodDisruptionBudget")["spec"]
+    spread = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert deployment["replicas"] == 2
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == deployment["selector"]
+    assert [part["topologyKey"] for part in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert all(part["labelSelector"] == deployment["selector"] for part in spread)
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_fewer_replicas_are_rendered_without_a_budget(render: Render, replicas: int) -> None:
+    manifests = render(f"--set=replicaCount={replicas}")
+
+    assert one(manifests, "Deployment")["spec"]["replicas"] == replicas
+    assert "PodDisruptionBudget" not in {manifest["kind"] for manifest in manifests}
+
+
+def test_policy_refuses_what_it_cannot_judge(render: Render) -> None:
+    manifests = render()
+
+    policy, binding = one(manifests, "ValidatingAdmissionPolicy"), one(manifests, "ValidatingAdmissionPolicyBinding")["spec"]
+    parameters = one(manifests, "ConfigMap")["metadata"]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["policyName"] == policy["metadata"]["name"]
+    assert binding["paramRef"] == {"name": parameters["name"], "namespace": parameters["namespace"], "parameterNotFoundAction": "Deny"}
+
+
+def test_policy_allows_anthropic_services_and_the_image_that_is_installed_by_default(render: Render) -> None:
+    parameters = one(render("--set=serviceImage.repository=registry.example.com/chatbot"), "ConfigMap")["data"]
+
+    assert parameters == {
+        "allowedBaseURLs": "https://api.anthropic.com\n*.svc\n*.svc.cluster.local",
+        "allowedImages": "registry.example.com/chatbot",
+        "exemptUsers": "",
+    }
+
+
+def test_policy_can_be_left_out(render: Render) -> None:
+    kinds = {manifest["kind"] for manifest in render("--set=admission.enabled=false")}
+
+    assert not kinds & {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ConfigMap"}
 
 
 @pytest.mark.parametrize(
@@ -120,6 +162,11 @@ def test_zero_replicas_are_rendered(render: Render) -> None:
         ("--set=logLevel=chatty", "logLevel"),
         ("--set=image.repository=", "repository"),
         ("--set=image.pullPolicy=Sometimes", "pullPolicy"),
+        ("--set=admission.exemptServiceAccounts={argocd}", "exemptServiceAccounts"),
+        ("--set=admission.allowedBaseURLs={api.anthropic.com}", "allowedBaseURLs"),
+        ("--set=admission.allowedBaseURLs={https://api.anthropic.com/}", "allowedBaseURLs"),
+        ("--set=admission.allowedImageRegistries={registry.example.com/}", "allowedImageRegistries"),
+        ("--set=admission.allowedimageregistries={registry.example.com}", "allowedimageregistries"),
     ],
 )
 def test_wrong_values_are_refused_by_name(helm: Callable[..., subprocess.CompletedProcess[str]], option: str, named: str) -> None:

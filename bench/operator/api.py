@@ -54,40 +54,37 @@ class Api:
 
 
 class Readiness:
-    """Which resources say of their newest generation that they are Ready, and when the last one began to."""
+    """Which resources say of their newest generation that they are Ready, and since when."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._ready: dict[str, int] = {}
-        self._last_at = 0.0
+        self._ready: dict[str, tuple[int, float]] = {}
 
     def see(self, event: Mapping[str, Any]) -> None:
         """Take an event of a watch."""
         resource = event["object"]
         metadata = resource["metadata"]
+        name, generation = metadata["name"], metadata["generation"]
         with self._changed:
-            if event["type"] != "DELETED" and _is_ready(resource):
-                if self._ready.get(metadata["name"]) != metadata["generation"]:
-                    self._last_at = time.monotonic()
-                self._ready[metadata["name"]] = metadata["generation"]
-            else:
-                self._ready.pop(metadata["name"], None)
+            if event["type"] == "DELETED" or not _is_ready(resource):
+                self._ready.pop(name, None)
+            elif self._ready.get(name, (None, 0.0))[0] != generation:
+                self._ready[name] = generation, time.monotonic()
             self._changed.notify_all()
 
-    def count(self, generations: Mapping[str, int]) -> int:
-        """Return how many resources are Ready at these generations or newer ones."""
-        with self._changed:
-            return sum(self._ready.get(name, 0) >= generation for name, generation in generations.items())
-
-    def wait(self, generations: Mapping[str, int], *, seconds: float) -> float:
-        """Return when the last of them became Ready, on the monotonic clock; raises TimeoutError."""
+    def wait(self, generations: Mapping[str, int], *, seconds: float) -> dict[str, float]:
+        """Return since when each is Ready at its generation or a newer one, on the monotonic clock; raises TimeoutError."""
         end = time.monotonic() + seconds
-        while self.count(generations) < len(generations):
-            with self._changed:
+        with self._changed:
+            while len(found := self._reached(generations)) < len(generations):
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{len(found)} of {len(generations)} resources were Ready after {seconds:.0f} s")
                 self._changed.wait(0.2)
-            if time.monotonic() > end:
-                raise TimeoutError(f"{self.count(generations)} of {len(generations)} resources were Ready after {seconds:.0f} s")
-        return self._last_at
+        return found
+
+    def _reached(self, generations: Mapping[str, int]) -> dict[str, float]:
+        seen = {name: self._ready.get(name, (0, 0.0)) for name in generations}
+        return {name: since for name, (generation, since) in seen.items() if generation >= generations[name]}
 
 
 @contextmanager

@@ -12,8 +12,9 @@ class Figure(Enum):
 
     READY_CPU_MS = auto()
     """CPU time of a new resource, from its creation until all are Ready and nothing is left to do."""
-    READY_SECONDS = auto()
-    """From the first creation until the last resource is Ready."""
+    READY_P50_SECONDS = auto()
+    """From the creation of a resource until it is Ready: minReadySeconds and a bit."""
+    READY_P99_SECONDS = auto()
     MEMORY_MB = auto()
     CHANGE_P50_MS = auto()
     """From the arrival of the change of a spec to the answer to the apply of the child."""

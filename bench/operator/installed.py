@@ -42,6 +42,7 @@ def build() -> None:
     for tool in NEEDED:
         if shutil.which(tool) is None:
             raise NotRun(f"{tool} is not installed (Debian: apt-get install iproute2 util-linux)")
+    binaries.require_go()
     binaries.build([*binaries.CONTROL_PLANE, "kube-scheduler", "kwok"])
     folder = BUILD / "bin"
     folder.mkdir(parents=True, exist_ok=True)

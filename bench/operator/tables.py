@@ -29,7 +29,7 @@ def _new(run: Run) -> Mapping[str, _Cell]:
     return {
         "CPU ms a resource to Ready": _median(run, Figure.READY_CPU_MS, 2),
         f"÷ {FLOOR}": _ratio(run, FLOOR, Figure.READY_CPU_MS),
-        "all Ready after, s": _median(run, Figure.READY_SECONDS, 1),
+        "created → Ready, p50 / p99 s": _pair(run, Figure.READY_P50_SECONDS, Figure.READY_P99_SECONDS, 1),
         "memory, MB": _median(run, Figure.MEMORY_MB, 0),
         "requests a resource": lambda name, size: number(run.requests(name, size), 2),
     }
@@ -87,8 +87,8 @@ def _ratio(run: Run, unit: str, figure: Figure) -> _Cell:
     return lambda name, size: number(run.ratio(name, unit, size, figure), 2)
 
 
-def _pair(run: Run, first: Figure, second: Figure) -> _Cell:
-    return lambda name, size: " / ".join(number(run.median(name, size, figure), 0) for figure in (first, second))
+def _pair(run: Run, first: Figure, second: Figure, digits: int = 0) -> _Cell:
+    return lambda name, size: " / ".join(number(run.median(name, size, figure), digits) for figure in (first, second))
 
 
 def _verb(run: Run, verb: Verb) -> _Cell:

@@ -54,8 +54,8 @@ def test_growth_is_required_where_there_are_several_sizes() -> None:
 def test_the_report_names_the_candidate_first_and_says_what_went_wrong() -> None:
     text = render(RUN, about=["made by hand"])
 
-    assert "| chatbot-operator | 200 | 3.00 | 2.00 | - | 130 | 6.25 |" in text
-    assert "| controller-runtime | 200 | 4.00 | 2.67 | - | - | 5.00 |" in text
+    assert "| chatbot-operator | 200 | 3.00 | 2.00 | - / - | 130 | 6.25 |" in text
+    assert "| controller-runtime | 200 | 4.00 | 2.67 | - / - | - | 5.00 |" in text
     assert "| chatbot-operator | 200 | 20 / 90 | - | - | - / 40 |" in text
     assert "- controller-runtime: 200 resources: 2 of 100 were not seen" in text
     assert text.index("| chatbot-operator |") < text.index("| controller-runtime |") < text.index("| floor |")

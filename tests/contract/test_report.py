@@ -142,7 +142,7 @@ def test_traffic_is_counted_by_window() -> None:
     assert (sum(latency.counts), len(latency.counts)) == (2, len(latency.bounds) + 1)
     assert report.last_error_type == "overloaded_error"
     figures = merge([report], expected=1).figures.traffic["6d4cf56db6", "5m"]
-    assert (f"{figures.error_rate_percent}", percentile(figures.latency, 95), percentile(figures.first_token, 95)) == ("33.34", 1450, 395)
+    assert (figures.error_rate_basis_points, percentile(figures.latency, 95), percentile(figures.first_token, 95)) == (3334, 1450, 395)
 
 
 def test_windows_of_the_report_are_those_that_a_resource_may_choose() -> None:

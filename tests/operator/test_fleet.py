@@ -9,6 +9,7 @@ from chatbot_operator.errors import ReportInvalid
 from chatbot_operator.fleet import Figures, FleetHealth, merge, worst_credentials, worst_model
 from chatbot_operator.pod_report import MAX_REPORT_BYTES, PodReport
 from chatbot_operator.resource import BreakerState, CredentialsState, ModelState
+from chatbot_operator.traffic import Histogram
 from tests.resources import report_of, window_of
 
 BODY = {
@@ -131,9 +132,9 @@ def test_figures_of_one_revision_and_window_are_added_and_no_others() -> None:
     traffic = merge(reports, expected=3).figures.traffic
 
     assert (traffic["h1", "5m"].requests, traffic["h1", "5m"].errors) == (20, 2)
-    assert traffic["h1", "1h"].latency == {100: 180, 1000: 20}
-    assert traffic["h1", "1h"].first_token == {100: 10}
-    assert traffic["h2", "5m"].latency == {100: 9, 1000: 1}
+    assert traffic["h1", "1h"].latency == Histogram((100, 1000), (180, 20, 0))
+    assert traffic["h1", "1h"].first_token == Histogram((100, 1000), (10, 0, 0))
+    assert traffic["h2", "5m"].latency == Histogram((100, 1000), (9, 1, 0))
 
 
 def test_tokens_and_requests_in_flight_are_summed_over_all_pods() -> None:

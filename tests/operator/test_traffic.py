@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatbot_operator.traffic import MAX_COUNT, Traffic, add, buckets, percentile, rounded_down, rounded_up
+from chatbot_operator.traffic import MAX_COUNT, Histogram, Traffic, add, percent, percentile, rounded_down, rounded_up
 
 BOUNDS = (100, 250, 1000, 5000)
 
 
-def histogram(samples: list[int], bounds: tuple[int, ...] = BOUNDS) -> list[int]:
+def histogram_of(samples: list[int], bounds: tuple[int, ...] = BOUNDS) -> Histogram:
     counts = [0] * (len(bounds) + 1)
     for sample in samples:
         counts[bisect_left(bounds, sample)] += 1
-    return counts
+    return Histogram(bounds, tuple(counts))
 
 
 def seen(samples: list[int], bounds: tuple[int, ...] = BOUNDS) -> Traffic:
-    return Traffic(requests=len(samples), latency=buckets(bounds, histogram(samples, bounds)))
+    return Traffic(requests=len(samples), latency=histogram_of(samples, bounds))
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def seen(samples: list[int], bounds: tuple[int, ...] = BOUNDS) -> Traffic:
     ],
 )
 def test_percentile_is_read_from_the_buckets(counts: list[int], expected: int | None) -> None:
-    assert percentile(buckets(BOUNDS, counts), 95) == expected
+    assert percentile(Histogram(BOUNDS, tuple(counts)), 95) == expected
 
 
 def test_one_slow_pod_of_two_is_not_averaged_away() -> None:
@@ -59,11 +59,11 @@ def test_added_histograms_are_the_histogram_of_all_samples(parts: list[list[int]
     assert apart.requests == together.requests
 
 
-@given(samples=st.lists(st.integers(0, 9000), min_size=1, max_size=60), percent=st.integers(1, 100))
-def test_percentile_lies_in_the_bucket_of_the_exact_one(samples: list[int], percent: int) -> None:
-    exact = sorted(samples)[math.ceil(len(samples) * percent / 100) - 1]
+@given(samples=st.lists(st.integers(0, 9000), min_size=1, max_size=60), rank=st.integers(1, 100))
+def test_percentile_lies_in_the_bucket_of_the_exact_one(samples: list[int], rank: int) -> None:
+    exact = sorted(samples)[math.ceil(len(samples) * rank / 100) - 1]
 
-    estimate = percentile(seen(samples).latency, percent)
+    estimate = percentile(seen(samples).latency, rank)
 
     assert estimate is not None
     assert bisect_left(BOUNDS, estimate) == bisect_left(BOUNDS, exact)
@@ -73,7 +73,10 @@ def test_percentile_lies_in_the_bucket_of_the_exact_one(samples: list[int], perc
 def test_histograms_with_other_bounds_add_up_without_losing_a_sample(fine: list[int], coarse: list[int]) -> None:
     total = add([seen(fine), seen(coarse, (1000,))])
 
-    assert sum(total.latency.values()) == len(fine) + len(coarse)
+    assert total.latency.samples == len(fine) + len(coarse)
+    assert total.latency.bounds in (BOUNDS, (1000,), ())
+    exact = percentile(seen([*fine, *coarse]).latency, 95)
+    assert exact is None or (percentile(total.latency, 95) or 0) >= exact
 
 
 @pytest.mark.parametrize(
@@ -90,14 +93,14 @@ def test_histograms_with_other_bounds_add_up_without_losing_a_sample(fine: list[
 def test_shares_add_up_and_no_error_is_rounded_away(requests: int, errors: int, error_rate: str, availability: str) -> None:
     traffic = Traffic(requests=requests, errors=errors)
 
-    assert (f"{traffic.error_rate_percent}", f"{traffic.availability_percent}") == (error_rate, availability)
+    assert (percent(traffic.error_rate_basis_points), percent(traffic.availability_basis_points)) == (error_rate, availability)
 
 
 @given(requests=st.integers(1, 10**6), errors=st.integers(0, 10**6), promised=st.decimals(0, 100, places=2))
 def test_rounded_share_compares_as_the_exact_one(requests: int, errors: int, promised: Decimal) -> None:
     exceeds = min(errors, requests) * 100 > promised * requests
 
-    assert (Traffic(requests=requests, errors=errors).error_rate_percent > promised) == exceeds
+    assert (Traffic(requests=requests, errors=errors).error_rate_basis_points > promised * 100) == exceeds
 
 
 @pytest.mark.parametrize(

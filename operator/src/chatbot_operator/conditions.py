@@ -186,13 +186,19 @@ def _slo_met(view: View) -> Manifest:
 def _missed(view: View, seen: Traffic) -> tuple[str, ...]:
     """Return the objectives that were not met; of the latency there must be enough samples, too, since streams do not count for it."""
     promised = view.resource.spec.slo
-    p95 = figures.p95_milliseconds(seen.latency) if sum(seen.latency.values()) >= promised.min_samples else None
+    p95 = figures.p95_milliseconds(seen.latency) if seen.latency.samples >= promised.min_samples else None
     checks = {
-        f"more than {promised.error_rate_percent} % of the requests failed": seen.error_rate_percent > Decimal(promised.error_rate_percent),
-        f"fewer than {promised.availability_percent} % were answered": seen.availability_percent < Decimal(promised.availability_percent),
+        f"more than {promised.error_rate_percent} % of the requests failed": seen.error_rate_basis_points
+        > _basis_points(promised.error_rate_percent),
+        f"fewer than {promised.availability_percent} % were answered": seen.availability_basis_points
+        < _basis_points(promised.availability_percent),
         f"more than 5 % took longer than {promised.p95}": p95 is not None and p95 > duration_milliseconds(promised.p95),
     }
     return tuple(text for text, is_missed in checks.items() if is_missed)
+
+
+def _basis_points(percentage: str) -> int:
+    return int(Decimal(percentage) * 100)
 
 
 def _scale_overridden(view: View) -> Manifest | None:

@@ -3,13 +3,12 @@
 Rounded to three significant digits, so that one request more is seldom another status.
 """
 
-from collections import Counter
 from typing import Final
 
 from chatbot_operator import traffic
 from chatbot_operator.fleet import FleetHealth, worst_credentials
 from chatbot_operator.resource import BreakerState, CredentialsState, CredentialsStatus, SloStatus, UpstreamStatus, UsageStatus
-from chatbot_operator.traffic import Traffic
+from chatbot_operator.traffic import Histogram, Traffic
 from chatbot_operator.view import View
 
 _P95: Final = 95
@@ -19,7 +18,7 @@ def upstream(fleet: FleetHealth) -> UpstreamStatus | None:
     """Return how all pods find the API, None without a report."""
     if not fleet.pods:
         return None
-    counts = Counter(fleet.breakers())
+    counts = fleet.breakers()
     return UpstreamStatus(
         breaker=fleet.worst_breaker(),
         breaker_closed=counts[BreakerState.CLOSED],
@@ -42,7 +41,7 @@ def measured(view: View) -> Traffic | None:
     return view.fleet.figures.traffic.get((view.current_revision, view.resource.spec.slo.window), Traffic())
 
 
-def p95_milliseconds(histogram: traffic.Buckets) -> int | None:
+def p95_milliseconds(histogram: Histogram) -> int | None:
     """Return the 95th percentile, rounded up."""
     value = traffic.percentile(histogram, _P95)
     return None if value is None else traffic.rounded_up(value)
@@ -56,8 +55,8 @@ def slo(view: View) -> SloStatus | None:
     return SloStatus(
         p95_milliseconds=p95_milliseconds(seen.latency),
         time_to_first_token_p95_milliseconds=p95_milliseconds(seen.first_token),
-        error_rate_percent=f"{seen.error_rate_percent:.2f}" if seen.requests else None,
-        availability_percent=f"{seen.availability_percent:.2f}" if seen.requests else None,
+        error_rate_percent=traffic.percent(seen.error_rate_basis_points) if seen.requests else None,
+        availability_percent=traffic.percent(seen.availability_basis_points) if seen.requests else None,
         samples=traffic.rounded_down(seen.requests),
     )
 

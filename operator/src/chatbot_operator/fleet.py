@@ -9,7 +9,7 @@ from typing import Final
 from chatbot_operator import traffic
 from chatbot_operator.pod_report import PodReport, Window
 from chatbot_operator.resource import BreakerState, CredentialsState, ModelState
-from chatbot_operator.traffic import Traffic
+from chatbot_operator.traffic import Histogram, Traffic
 
 ROTATION_SECONDS = 180
 """How far apart pods take up the same new key: kubelet renews mounted Secrets every 60 to 90 s."""
@@ -68,7 +68,7 @@ class FleetHealth:
         """Return the hashes of the pod templates that the pods are of."""
         return frozenset(pod.template_hash for pod in self.pods.values())
 
-    def breakers(self) -> Mapping[BreakerState, int]:
+    def breakers(self) -> Counter[BreakerState]:
         """Return how many pods have the breaker of their model in which state."""
         return Counter(pod.breaker for pod in self.pods.values())
 
@@ -180,6 +180,6 @@ def _traffic(window: Window) -> Traffic:
     return Traffic(
         requests=window.requests,
         errors=window.errors,
-        latency=traffic.buckets(latency.bounds, latency.counts),
-        first_token=traffic.buckets(first_token.bounds, first_token.counts),
+        latency=Histogram(latency.bounds, latency.counts),
+        first_token=Histogram(first_token.bounds, first_token.counts),
     )

@@ -1,7 +1,6 @@
 """A pod's report as it comes over the wire. Reports are untrusted: bounded, typed, and never echoed unread."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -55,7 +54,7 @@ class Histogram(Model):
 
     @model_validator(mode="after")
     def _counts_fit_the_bounds(self) -> Self:
-        if any(lower >= upper for lower, upper in pairwise(self.bounds)):
+        if tuple(sorted(set(self.bounds))) != self.bounds:
             raise ValueError("bounds do not ascend")
         if self.counts and len(self.counts) != len(self.bounds) + 1:
             raise ValueError("there must be one count more than bounds")

@@ -130,17 +130,16 @@ def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:
 def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: int, now: datetime) -> tuple[Condition, ...]:
     """Return the conditions with generation and time; the time moves only with the condition's status."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
+    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return tuple(
-        Condition(**condition, observed_generation=generation, last_transition_time=_transition_time(condition, before, now))
+        Condition(**condition, observed_generation=generation, last_transition_time=_transition_time(condition, before, moment))
         for condition in conditions
     )
 
 
-def _transition_time(condition: Manifest, before: dict[str, Manifest], now: datetime) -> str:
+def _transition_time(condition: Manifest, before: dict[str, Manifest], moment: str) -> str:
     old: Manifest = before.get(condition["type"]) or {}
-    if old.get("status") == condition["status"] and old.get("lastTransitionTime"):
-        return str(old["lastTransitionTime"])
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(old["lastTransitionTime"]) if old.get("status") == condition["status"] and old.get("lastTransitionTime") else moment
 
 
 def _secret_missing_since(status: Manifest) -> datetime | None:

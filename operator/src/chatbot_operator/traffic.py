@@ -1,19 +1,30 @@
 """Traffic of many pods as one: histograms are added, and percentiles read from the sum. Percentiles themselves are never averaged. Pure."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Decimal
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 MAX_COUNT: Final = 2**53
 """The largest integer that every JSON parser reads as it is."""
 _DIGITS: Final = 3
-_CENT: Final = Decimal("0.01")
 
-Buckets = Mapping[float, int]
-"""How many samples there are by upper bound; what exceeds every bound is at infinity."""
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many samples there are up to each bound and above the one before, and last how many exceed them all; empty without samples."""
+
+    bounds: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples there are."""
+        return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,49 +33,76 @@ class Traffic:
 
     requests: int = 0
     errors: int = 0
-    latency: Buckets = field(default_factory=dict)
-    first_token: Buckets = field(default_factory=dict)
+    latency: Histogram = Histogram()
+    first_token: Histogram = Histogram()
 
     @property
-    def error_rate_percent(self) -> Decimal:
-        """Return the share of requests that ended in an error, rounded up: to two decimals it compares as the exact one does."""
-        return (Decimal(100) * min(self.errors, self.requests) / max(1, self.requests)).quantize(_CENT, rounding=ROUND_CEILING)
+    def error_rate_basis_points(self) -> int:
+        """Return the share of requests that ended in an error, in hundredths of a percent; rounded up, so it compares as it is."""
+        return -(-10_000 * min(self.errors, self.requests) // max(1, self.requests))
 
     @property
-    def availability_percent(self) -> Decimal:
-        """Return the share of requests that were answered."""
-        return 100 - self.error_rate_percent
+    def availability_basis_points(self) -> int:
+        """Return the share of requests that were answered, in hundredths of a percent."""
+        return 10_000 - self.error_rate_basis_points
 
 
 def add(traffics: Iterable[Traffic]) -> Traffic:
-    """Return the traffic of all; histograms with different bounds add up, too, since each sample keeps its upper bound."""
+    """Return the traffic of all."""
     parts = tuple(traffics)
     return Traffic(
         requests=sum(part.requests for part in parts),
         errors=sum(part.errors for part in parts),
-        latency=_sum(part.latency for part in parts),
-        first_token=_sum(part.first_token for part in parts),
+        latency=add_histograms(part.latency for part in parts),
+        first_token=add_histograms(part.first_token for part in parts),
     )
 
 
-def buckets(bounds: Sequence[int], counts: Sequence[int]) -> Buckets:
-    """Return a histogram by upper bound; `counts` has one more than `bounds`, for what exceeds them all. What says nothing is left out."""
-    following = (*counts[1:], 0)
-    return {bound: count for bound, count, above in zip((*bounds, math.inf), counts, following, strict=False) if count or above}
+def add_histograms(histograms: Iterable[Histogram]) -> Histogram:
+    """Return the histogram of all samples; with different bounds each sample keeps the upper bound that it had."""
+    by_bounds: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for histogram in histograms:
+        if any(histogram.counts):
+            by_bounds.setdefault(histogram.bounds, []).append(histogram.counts)
+    sums = [Histogram(_shared(bounds), tuple(map(sum, zip(*counts, strict=True)))) for bounds, counts in by_bounds.items()]
+    return _united(sums) if len(sums) > 1 else next(iter(sums), Histogram())
 
 
-def percentile(histogram: Buckets, percent: int) -> int | None:
-    """Return below which value `percent` of 100 samples lie, rounded up, or None without samples.
+def _united(histograms: list[Histogram]) -> Histogram:
+    bounds = tuple(sorted({bound for histogram in histograms for bound in histogram.bounds}))
+    counts = [0] * (len(bounds) + 1)
+    for histogram in histograms:
+        for bound, count in zip((*histogram.bounds, math.inf), histogram.counts, strict=True):
+            counts[bisect_left(bounds, bound)] += count
+    return Histogram(bounds, tuple(counts))
+
+
+@lru_cache(maxsize=16)
+def _shared(bounds: tuple[int, ...]) -> tuple[int, ...]:
+    """Return one tuple for all that are equal: every pod of every resource has the same bounds."""
+    return bounds
+
+
+def percentile(histogram: Histogram, rank: int) -> int | None:
+    """Return below which value `rank` of 100 samples lie, rounded up, or None without samples.
 
     Within a bucket the samples count as spread evenly, as in PromQL's histogram_quantile. What exceeds every bound counts as 1 above them.
     """
-    rank = Decimal(sum(histogram.values())) * percent / 100
-    below, lower = 0, 0
-    for bound, count in sorted(histogram.items()):
-        if count and below + count >= rank:
-            return lower + 1 if math.isinf(bound) else math.ceil(lower + (Decimal(bound) - lower) * (rank - below) / count)
-        below, lower = below + count, 0 if math.isinf(bound) else int(bound)
-    return None
+    below = (0, *accumulate(histogram.counts))
+    if not below[-1]:
+        return None
+    hundredfold = [count * 100 for count in below[1:]]
+    bucket = bisect_left(hundredfold, below[-1] * rank)
+    lower = histogram.bounds[bucket - 1] if bucket else 0
+    if bucket == len(histogram.bounds):
+        return lower + 1
+    width, into = histogram.bounds[bucket] - lower, below[-1] * rank - below[bucket] * 100
+    return lower + math.ceil(Fraction(width * into, histogram.counts[bucket] * 100))
+
+
+def percent(basis_points: int) -> str:
+    """Return a share in percent, with two decimals."""
+    return f"{basis_points // 100}.{basis_points % 100:02}"
 
 
 def rounded_up(value: int) -> int:
@@ -81,10 +119,3 @@ def rounded_down(value: int) -> int:
 
 def _step(value: int) -> int:
     return int(10 ** max(0, len(str(value)) - _DIGITS))
-
-
-def _sum(histograms: Iterable[Buckets]) -> Buckets:
-    total: Counter[float] = Counter()
-    for histogram in histograms:
-        total.update(histogram)
-    return dict(total)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from chatbot_operator.bodies import APPLY, encode
 from chatbot_operator.names import FIELD_MANAGER
 from chatbot_operator.resource import GROUP, PLURAL, VERSION, Manifest
 from devcluster.controlplane import ControlPlane
@@ -59,10 +60,10 @@ class DryRun:
         metadata = manifest["metadata"]
         path = f"{_prefix(manifest['apiVersion'])}/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
         query = f"?dryRun=All&fieldManager={FIELD_MANAGER}&force=true"
-        return self._ask("PATCH", path + query, json.dumps(manifest, ensure_ascii=False), content_type="application/apply-patch+yaml")
+        return self._ask("PATCH", path + query, encode(manifest, content_type=APPLY), content_type=APPLY)
 
-    def _ask(self, method: str, path: str, body: str, *, content_type: str) -> Manifest:
-        self._connection.request(method, path, body=body.encode(), headers={"Content-Type": content_type})
+    def _ask(self, method: str, path: str, body: bytes, *, content_type: str) -> Manifest:
+        self._connection.request(method, path, body=body, headers={"Content-Type": content_type})
         response = self._connection.getresponse()
         answer: Manifest = json.loads(response.read())
         if response.status not in (http.client.OK, http.client.CREATED):

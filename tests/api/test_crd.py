@@ -34,9 +34,10 @@ TOO_LARGE: dict[str, tuple[Manifest, str]] = {
     "too many variables": ({"env": [{"name": f"V{index}"} for index in range(65)]}, "spec.env"),
     "too many peers": ({"networkPolicy": {"from": [{"podSelector": {}}] * 17}}, "spec.networkPolicy.from"),
 }
+EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples"
 EXAMPLES = [
     document
-    for file in sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+    for file in sorted(EXAMPLES_FOLDER.glob("*.yaml"))
     for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))
     if document["kind"] == KIND
 ]
@@ -87,6 +88,14 @@ def test_accepts_any_spec_that_the_tests_make(dry_run: DryRun, spec: Manifest) -
 @pytest.mark.parametrize("document", EXAMPLES, ids=lambda document: document["metadata"]["name"])
 def test_accepts_the_examples(dry_run: DryRun, document: Manifest) -> None:
     assert _holds(dry_run.create(document)["spec"], document["spec"])
+
+
+def test_accepts_the_autoscaler_of_the_example(dry_run: DryRun) -> None:
+    autoscaler = list(yaml.safe_load_all((EXAMPLES_FOLDER / "hpa.yaml").read_text(encoding="utf-8")))[1]
+
+    applied = dry_run.apply(autoscaler | {"metadata": autoscaler["metadata"] | {"namespace": "default"}})
+
+    assert _holds(applied["spec"], autoscaler["spec"])
 
 
 @pytest.mark.parametrize("spec", list(described_examples(ChatbotSpec)), ids=str)

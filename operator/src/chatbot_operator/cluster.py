@@ -22,6 +22,7 @@ from yarl import URL
 
 from chatbot_operator import errors
 from chatbot_operator.answers import check_object, decode, failure_of, split_lines, trim, words_of
+from chatbot_operator.bodies import APPLY, encode
 from chatbot_operator.names import FIELD_MANAGER
 from chatbot_operator.resource import API_VERSION, KIND, PLURAL, Manifest
 
@@ -268,7 +269,7 @@ class Cluster:
         self._require_leadership()
         path = _path(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]) + subresource
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request_object("PATCH", path, body, query=query, content_type="application/apply-patch+yaml")
+        return await self._request_object("PATCH", path, body, query=query, content_type=APPLY)
 
     async def _request(
         self,
@@ -316,7 +317,7 @@ class Cluster:
         if token := await self._configuration.get_api_key_with_prefix("BearerToken"):
             headers["Authorization"] = token
         url = URL(f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
-        data = None if body is None else orjson.dumps(body)
+        data = None if body is None else encode(body, content_type=content_type)
         try:
             answer = await self._open_session().request(
                 method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, **self._extra

@@ -14,12 +14,10 @@ from tests.resources import SETTINGS, manifest_of, resource_of
 from tests.specs import EVERY_FIELD
 
 FOLDER = Path(__file__).parent / "manifests"
-EXAMPLES: dict[str, dict[str, Any]] = {
-    file.stem: document
-    for file in (Path(__file__).parents[2] / "examples").glob("*.yaml")
-    for document in yaml.safe_load_all(file.read_text())
-    if document["kind"] == KIND
+DOCUMENTS: dict[str, list[dict[str, Any]]] = {
+    file.stem: list(yaml.safe_load_all(file.read_text())) for file in (Path(__file__).parents[2] / "examples").glob("*.yaml")
 }
+EXAMPLES = {name: document for name, documents in DOCUMENTS.items() for document in documents if document["kind"] == KIND}
 RESOURCES = EXAMPLES | {
     "single": manifest_of({"replicas": 1}),
     "closed": manifest_of({"clientAuth": {"mode": "Token"}, "networkPolicy": {"from": [{"podSelector": {}}]}}),
@@ -58,3 +56,12 @@ def test_every_field_and_every_kind_of_child_is_reviewed() -> None:
 
     assert fields - set(EVERY_FIELD) == {"systemPromptFrom"}  # instead of systemPrompt; reviewed as production
     assert {child["kind"] for child in _children("every-field")} == set(CHILD_KINDS)
+
+
+@pytest.mark.parametrize("name", ["hpa", "keda"])
+def test_autoscaler_of_an_example_is_the_only_one_to_decide(name: str) -> None:
+    example, autoscaler = DOCUMENTS[name]
+
+    target = {"apiVersion": example["apiVersion"], "kind": example["kind"], "name": example["metadata"]["name"]}
+    assert autoscaler["spec"]["scaleTargetRef"] == target
+    assert not {"replicas", "autoscaling"} & example["spec"].keys()

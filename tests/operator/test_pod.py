@@ -12,7 +12,7 @@ from chatbot_operator.resource import ChatbotDeployment
 from tests.resources import SETTINGS, resource_of, resources
 from tests.specs import EVERY_FIELD
 
-AFFINITY = {
+AFFINITY: dict[str, Any] = {
     "nodeAffinity": {
         "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [], "matchFields": None}]}
     },
@@ -147,7 +147,7 @@ def test_scheduling_is_passed_on_without_what_the_api_server_would_drop() -> Non
     assert pod["nodeSelector"] == {"pool": ""}
     assert pod["tolerations"] == [{"key": "a"}, {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 0}]
     assert pod["priorityClassName"] == "high"
-    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}
+    required: dict[str, Any] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}
     assert pod["affinity"] == {"nodeAffinity": required, "newAffinity": {"kept": [0, "", False, {}]}}
     assert without_nulls(AFFINITY) == pod["affinity"]
 

@@ -128,13 +128,13 @@ async def unreachable() -> Cluster:
     return Cluster(configuration)
 
 
-@pytest.mark.parametrize(("number", "limit_seconds"), [(signal.SIGTERM, 5), (signal.SIGKILL, 12)], ids=["graceful", "killed"])
+@pytest.mark.parametrize(("number", "limit_seconds"), [(signal.SIGTERM, 5), (signal.SIGKILL, 20)], ids=["graceful", "killed"])
 def test_standby_takes_over_from_a_leader_that_ends(
     control_plane_with_crd: ControlPlane, namespace: str, tmp_path: Path, number: signal.Signals, limit_seconds: float
 ) -> None:
     account = grant(control_plane_with_crd, namespace, tmp_path)
     with (
-        start_operator(account, tmp_path, OPERATOR_LEASE_DURATION_SECONDS="6") as leader,
+        start_operator(account, tmp_path) as leader,
         start_operator(account, tmp_path, wait=False, OPERATOR_POD_NAME="standby") as standby,
     ):
         standby.wait_until_ready()

@@ -1,5 +1,6 @@
 """One operator for this module, in a namespace of its own; each test has its own resource."""
 
+import base64
 import json
 import uuid
 from collections import Counter
@@ -14,6 +15,7 @@ from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder
 from chatbot_operator.fleet import FleetHealth
+from chatbot_operator.pod_report import PodReport
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import API_VERSION, KIND
 from chatbot_operator.settings import Settings
@@ -306,6 +308,27 @@ def test_recreated_resource_gets_children_of_its_own(team: Namespace, bot: str) 
     assert team.condition(bot, "Stalled") is None
 
 
+def test_client_token_is_made_once_and_never_touched_again(
+    team: Namespace, bot: str, operator: OperatorProcess, requests: Requests
+) -> None:
+    team.apply(bot, replicas=0, clientAuth={"mode": "Token"})
+    secret = wait_until(lambda: team.get("secret", f"{bot}-client-token"))
+    team.kubectl("patch", "secret", f"{bot}-client-token", "--type=merge", '--patch={"stringData":{"tokens":"one of my own"}}')
+
+    team.apply(bot, replicas=0, clientAuth={"mode": "Token"}, model={"maxTokens": 2048})
+    wait_until(lambda: "2048" in json.dumps(team.get("deployment", bot)))
+    operator.wait_until_idle()
+
+    assert secret is not None
+    assert len(base64.b64decode(secret["data"]["tokens"]).strip()) >= 40
+    assert secret["metadata"]["ownerReferences"][0]["name"] == bot
+    kept = team.get("secret", f"{bot}-client-token")
+    assert kept is not None
+    assert base64.b64decode(kept["data"]["tokens"]) == b"one of my own"
+    assert [request for request in requests.made() if request[1] == "secrets"].count(("create", "secrets", 201)) == 1
+    assert not [verb for verb, resource, _ in requests.made() if resource == "secrets" and verb != "create"]
+
+
 def test_scale_subresource_reaches_the_deployment(team: Namespace, bot: str) -> None:
     team.apply(bot, replicas=1)
     wait_until(lambda: team.get("deployment", bot))
@@ -397,7 +420,7 @@ async def test_status_waits_for_the_word_of_pods_that_exist(cluster: Cluster, na
     pod = {"addresses": ["10.0.0.1"], "targetRef": {"uid": "pod-1"}}
     slice_metadata = {"namespace": namespace, "name": "bot-1", "resourceVersion": "1", "ownerReferences": [owner]}
     cache.put({"kind": "EndpointSlice", "metadata": slice_metadata, "endpoints": [pod]})
-    told = fleet.merge([fleet.PodReport.model_validate(REFUSED)], expected=1)
+    told = fleet.merge([PodReport.model_validate(REFUSED)], expected=1)
 
     async def status_after(health: FleetHealth | None, *, unheard: bool) -> Any:
         await reconciler(cluster, cache, health=health, unheard=unheard).reconcile(key)

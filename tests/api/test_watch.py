@@ -38,8 +38,33 @@ def account(team: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Accoun
 @pytest.fixture(scope="module")
 def operator(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """An operator for the whole cluster, started before its CRD exists."""
-    with start_operator(account, tmp_path_factory.mktemp("operator"), wait=False, OPERATOR_WATCH_NAMESPACES="") as operator:
+    directory = tmp_path_factory.mktemp("operator")
+    with start_operator(account, directory, wait=False, OPERATOR_WATCH_NAMESPACES="", OPERATOR_RESYNC_INTERVAL_SECONDS="10") as operator:
         yield operator
+
+
+POD_MONITORS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "podmonitors.monitoring.coreos.com"},
+    "spec": {
+        "group": "monitoring.coreos.com",
+        "scope": "Namespaced",
+        "names": {"kind": "PodMonitor", "plural": "podmonitors", "singular": "podmonitor"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+
+
+def pod_monitors(team: Namespace) -> str:
+    return team.kubectl("get", "podmonitors.monitoring.coreos.com", "--output=name").strip()
 
 
 def install_crd(plane: ControlPlane) -> None:
@@ -92,6 +117,23 @@ def test_deleted_and_recreated_crd_is_watched_again(team: Namespace, operator: O
     team.apply("after-the-crd", replicas=0)
 
     wait_until(lambda: reconciled(team, "after-the-crd"), seconds=90)
+
+
+def test_optional_kind_is_used_from_when_the_cluster_has_it_until_it_has_it_no_more(team: Namespace, operator: OperatorProcess) -> None:
+    team.apply("monitored", replicas=0, monitoring={"podMonitor": True})
+    wait_until(lambda: reconciled(team, "monitored"), seconds=60)
+
+    team.plane.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(POD_MONITORS))
+    team.plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/podmonitors.monitoring.coreos.com")
+    wait_until(lambda: pod_monitors(team), seconds=60)
+    team.kubectl("delete", pod_monitors(team), "--wait=false")
+    wait_until(lambda: pod_monitors(team))
+    team.plane.kubectl("delete", "crd/podmonitors.monitoring.coreos.com")
+
+    wait_until(lambda: operator.logged("optional kind is not available"), seconds=60)
+    team.apply("not-monitored", replicas=0, monitoring={"podMonitor": True})
+    wait_until(lambda: reconciled(team, "not-monitored"), seconds=60)
+    assert operator.get("/readyz") == (200, "ok\n")
 
 
 def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, operator: OperatorProcess) -> None:

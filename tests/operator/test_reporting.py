@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 
 from chatbot_operator.cache import ResourceKey
-from chatbot_operator.reporting import FIGURES_SECONDS, LONG_SECONDS, PROGRESS_SECONDS, STILL_SECONDS, Reporting, Urgency, urgency
+from chatbot_operator.reporting import (
+    CROWD_SECONDS,
+    FIGURES_SECONDS,
+    LONG_SECONDS,
+    PROGRESS_SECONDS,
+    STILL_SECONDS,
+    Reporting,
+    Urgency,
+    urgency,
+)
 from chatbot_operator.resource import Manifest
 
 KEY = ResourceKey("team", "bot")
@@ -41,6 +50,9 @@ def not_serving() -> Manifest:
     return condition("Available", "False", "NoReadyPods")
 
 
+MISSED = condition("SLOMet", "False", "ObjectivesMissed")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -70,6 +82,8 @@ def not_serving() -> Manifest:
         (ready(), ready() | {"state": "Degraded"}, Urgency.NOW),
         (ready() | {"state": "Degraded"}, ready(), Urgency.NOW),
         (ready(slo={"p95Milliseconds": 900}), ready(slo={"p95Milliseconds": 950}), Urgency.FIGURES),
+        (ready(), ready(slo={"p95Milliseconds": 9000}) | {"conditions": [*ready()["conditions"], MISSED]}, Urgency.FIGURES),
+        (BORN, rolling_out(MISSED), Urgency.ROLLOUT),
         (ready(usage={"inputTokens": 1}), ready(usage={"inputTokens": 2}, readyReplicas=3), Urgency.PROGRESS),
     ],
 )
@@ -115,6 +129,19 @@ def test_rollout_that_stands_still_is_told(reporting: Reporting, clock: Time) ->
     clock.now += STILL_SECONDS + 5
 
     assert due(reporting, BORN, rolling_out()) == 0
+
+
+def test_rollout_among_many_is_given_more_time_until_it_is_over(reporting: Reporting, clock: Time) -> None:
+    others = [ResourceKey("team", f"bot-{number}") for number in range(100)]
+    for other in others:
+        reporting.seconds_until_due(other, BORN, rolling_out(), min_ready_seconds=5)
+    assert due(reporting, BORN, rolling_out()) == STILL_SECONDS + 5 + 100 * CROWD_SECONDS
+
+    for other in others:
+        reporting.written(other)
+    clock.now += STILL_SECONDS + 5
+
+    assert due(reporting, BORN, rolling_out()) == 100 * CROWD_SECONDS
 
 
 def test_next_generation_starts_a_rollout_of_its_own(reporting: Reporting, clock: Time) -> None:

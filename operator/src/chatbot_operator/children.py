@@ -66,9 +66,7 @@ class Children:
             except errors.ForeignObject as error:
                 problem = problem or Problem("Conflict", str(error))
             except errors.RequestRefused as error:
-                if error.reason == "NamespaceTerminating":
-                    raise
-                problem = problem or _refused(intended, error)
+                problem = problem or refusal(intended, error)
         if problem is None:
             await self._prune(resource, desired)
         if len(verified) == len(desired):
@@ -130,7 +128,10 @@ class Children:
             logger.info("child pruned", kind=entry.key.kind, child=entry.key.name)
 
 
-def _refused(intended: Manifest, error: errors.RequestRefused) -> Problem:
+def refusal(intended: Manifest, error: errors.RequestRefused) -> Problem:
+    """Return what to say of a child that the API server refuses; raise the error when the whole namespace is about to go."""
+    if error.reason == "NamespaceTerminating":
+        raise error
     what = f"{intended['kind']} {intended['metadata']['name']}"
     why = str(error).rstrip(".")
     return Problem("ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself.")

@@ -14,8 +14,9 @@ import structlog
 
 from chatbot_operator import errors, fleet, names
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
-from chatbot_operator.fleet import FleetHealth, PodReport
+from chatbot_operator.fleet import Figures, FleetHealth
 from chatbot_operator.liveness import Heartbeats
+from chatbot_operator.pod_report import PodReport
 from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
 from chatbot_operator.resource import KIND, Manifest
 
@@ -28,6 +29,7 @@ MAX_SILENCE_ROUNDS = 8
 """Rounds at most between two questions to a pod that does not answer."""
 UNHEARD_SECONDS = 60.0
 """After the start, what the status says of pods that were not heard yet counts for this long."""
+FIGURES_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 
 logger = structlog.get_logger()
@@ -93,6 +95,7 @@ class Prober:
         self._clock = clock
         self._words: dict[ResourceKey, dict[Target, _Word]] = {}
         self._health: dict[ResourceKey, FleetHealth] = {}
+        self._told: dict[ResourceKey, tuple[float, Figures]] = {}
         self._changed: set[ResourceKey] = set()
         self._unheard: set[ResourceKey] = set()
         self._unheard_until = 0.0
@@ -128,7 +131,7 @@ class Prober:
             self._heartbeats.end("prober")
 
     def _start_over(self) -> None:
-        for known in (self._words, self._health, self._due, self._open):
+        for known in (self._words, self._health, self._told, self._due, self._open):
             known.clear()
         self._plans.clear()
         self._questions = asyncio.Queue()
@@ -203,7 +206,7 @@ class Prober:
 
     def _forget(self, key: ResourceKey) -> None:
         self._changed.discard(key)
-        for known in (self._words, self._health, self._due):
+        for known in (self._words, self._health, self._told, self._due):
             known.pop(key, None)
 
     async def _ask(self) -> None:
@@ -231,13 +234,16 @@ class Prober:
             word.ask_at = self._clock() + (rounds - 0.5) * self._interval_seconds
 
     def _judge(self, key: ResourceKey) -> None:
-        """Merge what the pods of a resource said, and tell when it is not what they said before."""
-        words = self._words.get(key, {})
+        """Merge what the pods of a resource said, tell what is new, and plan the next questions."""
+        words = self._words.get(key)
+        if words is None:
+            return  # the resource went while its pods were asked
         if all(word.is_final for word in words.values()):
             self._unheard.discard(key)
         known = self._health.get(key)
         if known is None or known.expected != len(words) or any(word.report or not word.body for word in words.values()):
             self._store(key, words)
+        self._tell(key, known)
         if key in self._changed:
             self._plan(key, self._clock() + SETTLE_SECONDS)
         elif not words:
@@ -251,7 +257,12 @@ class Prober:
         reports = [word.report or PodReport.parse(word.body) for word in words.values() if word.body]
         for word in words.values():
             word.report = None  # three times the memory of what it was read from
-        health = fleet.merge(reports, expected=len(words))
-        if health != self._health.get(key):
-            self._health[key] = health
+        self._health[key] = fleet.merge(reports, expected=len(words), before=self._health.get(key))
+
+    def _tell(self, key: ResourceKey, known: FleetHealth | None) -> None:
+        """Tell of another health than the `known` one at once, and once a minute of figures, which change with every request."""
+        health, now = self._health[key], self._clock()
+        told_at, told = self._told.get(key, (0.0, None))
+        if known is None or health != known or (health.figures != told and now - told_at >= FIGURES_SECONDS):
+            self._told[key] = (now, health.figures)
             self._on_change(key)

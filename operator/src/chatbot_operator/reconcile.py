@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from chatbot_operator import errors, fleet, names
-from chatbot_operator.cache import Cache, ObjectKey, ResourceKey, controller_of
+from chatbot_operator import autoscale, errors, fleet, names
+from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.children import Children
+from chatbot_operator.client_tokens import ClientTokens
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
@@ -69,7 +70,9 @@ class Reconciler:
         self._clock = clock
         self._wall_clock = wall_clock
         self._children = Children(cluster, cache, settings=settings, unserved=unserved)
+        self._client_tokens = ClientTokens(cluster, clock=clock)
         self._reporting = Reporting(clock=clock)
+        self._scaling: dict[ResourceKey, autoscale.Memory] = {}
         self._not_ready_since: dict[ResourceKey, float] = {}
         self._pods: dict[ResourceKey, _Looks] = {}
 
@@ -92,16 +95,36 @@ class Reconciler:
         except errors.SpecInvalid as error:
             await self._report_invalid(manifest, str(error))
             raise
-        problem = await self._children.converge(resource, entry, replicas=resource.spec.replicas)
+        replicas = self._decide_replicas(key, resource)
+        problem = await self._children.converge(resource, entry, replicas=replicas)
+        health = self._health(key)
+        problem = problem or await self._client_tokens.ensure(resource, missing=health is not None and health.client_tokens_missing)
         if self._must_be_heard_first(key, manifest):
             return NOT_READY_SECONDS
-        due = await self._report(manifest, await self._observe(resource, problem), resource)
+        due = await self._report(manifest, await self._observe(resource, problem, replicas=replicas), resource)
         again = PROBLEM_SECONDS if problem else self.attention_seconds(key)
-        return min((seconds for seconds in (due, again) if seconds is not None), default=None)
+        decide = autoscale.INTERVAL_SECONDS if resource.spec.autoscaling.enabled and replicas else None
+        return min((seconds for seconds in (due, again, decide) if seconds is not None), default=None)
+
+    def _decide_replicas(self, key: ResourceKey, resource: ChatbotDeployment) -> int:
+        """Return how many pods there should be: as the spec says, or as the load does where it may."""
+        if not resource.spec.autoscaling.enabled:
+            self._scaling.pop(key, None)
+            return resource.spec.replicas
+        deployment = self._deployment(resource)
+        decided = self._scaling[key] = autoscale.derive_replicas(
+            resource.spec,
+            self._health(key),
+            current=deployment["spec"]["replicas"] if deployment else None,
+            memory=self._scaling.get(key, autoscale.Memory()),
+            now=self._clock(),
+        )
+        return decided.replicas
 
     def _forget(self, key: ResourceKey) -> None:
         self._children.forget(key)
         self._reporting.forget(key)
+        self._scaling.pop(key, None)
         self._not_ready_since.pop(key, None)
         self._pods.pop(key, None)
 
@@ -111,16 +134,19 @@ class Reconciler:
             return bool(targets(endpoint_slices(self._cache, key)))
         return self._unheard(key) and "upstream" in (manifest.get("status") or {})
 
-    async def _observe(self, resource: ChatbotDeployment, problem: Problem | None) -> Manifest:
+    def _deployment(self, resource: ChatbotDeployment) -> Manifest | None:
+        """Return the live Deployment, unless it is somebody else's."""
+        entry = self._cache.entry(ObjectKey("Deployment", resource.namespace, names.deployment(resource.name)))
+        return entry.manifest() if entry and entry.owner == resource.uid else None
+
+    async def _observe(self, resource: ChatbotDeployment, problem: Problem | None, *, replicas: int) -> Manifest:
         """Return the status that follows from what is live."""
         key = ResourceKey(resource.namespace, resource.name)
-        deployment = self._cache.get("Deployment", resource.namespace, names.deployment(resource.name))
-        if deployment is not None and (controller_of(deployment) or {}).get("uid") != resource.uid:
-            deployment = None
+        deployment = self._deployment(resource)
         slices = endpoint_slices(self._cache, key)
         observed = Observed(deployment, slices, await self._unready_pods(key, deployment), problem)
-        health = self._health(key) or fleet.merge((), expected=resource.spec.replicas)
-        return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock())
+        health = self._health(key) or fleet.merge((), expected=replicas)
+        return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock(), replicas=replicas)
 
     async def _report(self, manifest: Manifest, status: Manifest, resource: ChatbotDeployment) -> float | None:
         """Write the status if it is time to; return in how many seconds it will be, None when there is nothing to write."""

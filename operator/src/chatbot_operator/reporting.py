@@ -19,6 +19,8 @@ STILL_SECONDS = 5.0
 """A rollout without progress for so long, beside the time that a pod must stay ready, is told."""
 LONG_SECONDS = 30.0
 """A rollout that has taken so long is told, whatever it does."""
+CROWD_SECONDS = 0.2
+"""Both wait so much longer for each other rollout that goes on: all are slow then, and a word on each makes them slower."""
 PROGRESS_SECONDS = 15.0
 """Between two writes that change counts and messages only."""
 FIGURES_SECONDS = 60.0
@@ -27,6 +29,7 @@ FIGURES_SECONDS = 60.0
 _PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
 _DECIDED: Final = frozenset({State.READY, State.DEGRADED, State.STALLED, State.STOPPED})
 _FIGURES: Final = frozenset({"slo", "usage"})
+"""With them goes the condition SLOMet, which is derived from them."""
 _COUNTS: Final = ("replicas", "readyReplicas", "updatedReplicas")
 
 
@@ -83,13 +86,14 @@ def _alarms(status: Manifest, *, before: Manifest, lags: bool) -> set[tuple[str,
 
 
 def _is_wrong(condition: Manifest) -> bool:
-    if condition["type"] == ConditionType.RECONCILING:
+    if condition["type"] in (ConditionType.RECONCILING, ConditionType.SLO_MET):
         return False
     return bool(condition["status"] == ("True" if condition["type"] == ConditionType.STALLED else "False"))
 
 
 def _without_figures(status: Manifest) -> Manifest:
-    return {name: value for name, value in status.items() if name not in _FIGURES}
+    conditions = [condition for condition in status.get("conditions") or () if condition["type"] != ConditionType.SLO_MET]
+    return {name: value for name, value in status.items() if name not in _FIGURES} | {"conditions": conditions}
 
 
 @dataclass(slots=True)
@@ -100,6 +104,7 @@ class _Rollout:
     counts: tuple[int, ...]
     since: float
     moved_at: float
+    patience_seconds: float = 0.0
 
 
 class Reporting:
@@ -142,4 +147,5 @@ class Reporting:
             rollout = self._rollouts[key] = _Rollout(new["observedGeneration"], counts, since=now, moved_at=now)
         elif rollout.counts != counts:
             rollout.counts, rollout.moved_at = counts, now
-        return min(rollout.moved_at + STILL_SECONDS + min_ready_seconds, rollout.since + LONG_SECONDS)
+        rollout.patience_seconds = max(rollout.patience_seconds, CROWD_SECONDS * (len(self._rollouts) - 1))
+        return rollout.patience_seconds + min(rollout.moved_at + STILL_SECONDS + min_ready_seconds, rollout.since + LONG_SECONDS)

@@ -52,7 +52,7 @@ class DryRun:
         metadata = {key: value for key, value in manifest["metadata"].items() if key not in ("uid", "generation")}
         body = json.dumps(manifest | {"metadata": metadata | {"namespace": self._namespace}})
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{self._namespace}/{PLURAL}?dryRun=All&fieldValidation={unknown_fields}"
-        return self._ask("POST", path, body, content_type="application/json")
+        return self._ask("POST", path, body.encode(), content_type="application/json")
 
     def apply(self, manifest: Manifest) -> Manifest:
         """Return the object as it would be stored when the operator applies it, or raise RefusedError."""

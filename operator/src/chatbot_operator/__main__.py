@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import structlog
@@ -37,7 +38,9 @@ logger = structlog.get_logger()
 class Operator:
     """The running process: what watches also while standing by, and what works only while leading."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, metrics: telemetry.Metrics) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: Settings, metrics: telemetry.Metrics, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._cluster = cluster
@@ -52,10 +55,10 @@ class Operator:
         )
         if settings.leader_election:
             cluster.may_write = self.elector.leads
-        self._heartbeats = Heartbeats()
+        self._heartbeats = Heartbeats(clock=clock)
         self._leading = False
         self._cache = Cache()
-        self._queue: Queue[ResourceKey] = Queue()
+        self._queue: Queue[ResourceKey] = Queue(clock=clock)
         self._prober = Prober(
             self._cache,
             on_change=lambda key: self._queue.add(key, lane=Lane.ROUTINE),

@@ -15,6 +15,7 @@ from chatbot_operator.resource import Manifest
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api.operator_process import grant, start_operator, wait_until
+from tests.api.rights import Log
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.supervised import Supervised, supervised
 from tests.soak.conftest import SEED, SOAK, size
@@ -35,10 +36,11 @@ def new_name(prefix: str) -> str:
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane that keeps running: what fails is between it and the operator."""
+    """A control plane that keeps running: what fails is between it and the operator, which never lacks a right."""
     with run_control_plane(tmp_path_factory.mktemp("faults")) as plane:
         install_crd(plane)
         yield plane
+        assert Log.of(plane).forbidden() == []
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 
 from chatbot_operator import errors
 from chatbot_operator.resource import KIND, Manifest
-from tests.api.operator_process import wait_until
 from tests.faults.apiserver import Refused, deviations, is_observed
 from tests.faults.conftest import SEED, new_name, size
 from tests.faults.junk import spoiled
@@ -90,14 +90,24 @@ def chunks(drawn: list[Manifest]) -> Iterator[list[Manifest]]:
         yield chunk
 
 
+def wait_while_written(supervisor: Supervised, missing: Callable[[], dict[str, Any]]) -> None:
+    """Return when nothing is missing; fail when something is though the operator has not written for so long, on however slow a machine."""
+    written, since = -1, 0.0
+    while found := missing():
+        if len(supervisor.proxy.written) != written:
+            written, since = len(supervisor.proxy.written), time.monotonic()
+        if time.monotonic() - since > EXPLAINED_SECONDS:
+            pytest.fail(f"SEED={SEED}: nothing written for {EXPLAINED_SECONDS} s, and not carried out: {found}")
+        time.sleep(0.05)
+
+
 def carry_out(supervisor: Supervised, drawn: list[Manifest], *, or_explained: bool = False) -> list[tuple[Refused, Manifest]]:
     """Create all, a few at once, and see each that is accepted carried out, or explained, in time; return what was refused."""
     refused = []
     for chunk in chunks(drawn):
         names, refusals = create(supervisor, chunk)
         refused += refusals
-        missing = partial(not_carried_out, supervisor, names, or_explained=or_explained)
-        wait_until(missing, lambda found: not found, seconds=EXPLAINED_SECONDS)
+        wait_while_written(supervisor, partial(not_carried_out, supervisor, names, or_explained=or_explained))
         for name in names:
             supervisor.team.delete(KIND, name)
     return refused

@@ -95,7 +95,7 @@ def namespace(control_plane_with_crd: ControlPlane) -> Iterator[Namespace]:
 
 
 def render(namespace: str) -> list[Manifest]:
-    """Return the chart's parameters, policy and binding, installed under the namespace's name."""
+    """Return the chart's policy and its binding, installed under the namespace's name."""
     options = (f"--namespace={namespace}", "--values=-", "--show-only=templates/admission.yaml")
     command = [str(binaries.binary("helm")), "template", namespace, str(CHART), *options]
     done = subprocess.run(command, input=yaml.safe_dump(VALUES), capture_output=True, text=True, check=True, timeout=60)
@@ -114,7 +114,6 @@ def users(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Ite
             dry_run = connections.enter_context(DryRun.of(namespace.plane, user=name, groups=(), namespace=namespace.name))
             users[name] = User(name, kubeconfig, dry_run, namespace)
         wait_until(users["editor"].refusal, lambda refusal: "ValidatingAdmissionPolicy" in refusal, seconds=30)
-        wait_until(users["trusted"].refusal, lambda refusal: not refusal, seconds=30)  # and its parameters are known
         yield users
 
 
@@ -293,21 +292,6 @@ def test_largest_specs_can_be_judged(trusted: User, bot: str) -> None:
 
     trusted.apply(bot, **EVERY_SECRET, env=env, systemPrompt="y" * 32_000)
     trusted.apply(bot, **EVERY_SECRET, env=env, systemPrompt="z" * 32_000)
-
-
-def test_changed_lists_count_without_an_upgrade(trusted: User) -> None:
-    gateway = {"upstream": {"baseURL": "https://new.example.com"}}
-    assert trusted.refusal(**gateway)
-
-    name = f"{policy_name(trusted.namespace)}-admission"
-    more = {"data": {"allowedBaseURLs": "https://api.anthropic.com\nhttps://new.example.com\n*.svc"}}
-    before = trusted.namespace.get("configmap", name)
-    assert before is not None
-    trusted.namespace.kubectl("patch", "configmap", name, "--type=merge", f"--patch={json.dumps(more)}")
-    try:
-        wait_until(lambda: trusted.refusal(**gateway), lambda refusal: not refusal)
-    finally:
-        trusted.namespace.kubectl("patch", "configmap", name, "--type=merge", f"--patch={json.dumps({'data': before['data']})}")
 
 
 def test_operator_works_under_the_policy_with_the_rights_of_the_chart(trusted: User, bot: str, tmp_path: Path) -> None:

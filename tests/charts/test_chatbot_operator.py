@@ -133,26 +133,23 @@ def test_policy_refuses_what_it_cannot_judge(render: Render) -> None:
     manifests = render()
 
     policy, binding = one(manifests, "ValidatingAdmissionPolicy"), one(manifests, "ValidatingAdmissionPolicyBinding")["spec"]
-    parameters = one(manifests, "ConfigMap")["metadata"]
     assert policy["spec"]["failurePolicy"] == "Fail"
-    assert binding["policyName"] == policy["metadata"]["name"]
-    assert binding["paramRef"] == {"name": parameters["name"], "namespace": parameters["namespace"], "parameterNotFoundAction": "Deny"}
+    assert binding == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
 def test_policy_allows_anthropic_services_and_the_image_that_is_installed_by_default(render: Render) -> None:
-    parameters = one(render("--set=serviceImage.repository=registry.example.com/chatbot"), "ConfigMap")["data"]
+    policy = one(render("--set=serviceImage.repository=registry.example.com/chatbot"), "ValidatingAdmissionPolicy")["spec"]
 
-    assert parameters == {
-        "allowedBaseURLs": "https://api.anthropic.com\n*.svc\n*.svc.cluster.local",
-        "allowedImages": "registry.example.com/chatbot",
-        "exemptUsers": "",
-    }
+    lists = {variable["name"]: variable["expression"] for variable in policy["variables"]}
+    assert lists["allowedBaseURLs"] == '["https://api.anthropic.com","*.svc","*.svc.cluster.local"]'
+    assert lists["allowedImages"] == '["registry.example.com/chatbot"]'
+    assert "!(request.userInfo.username in [])" in [condition["expression"] for condition in policy["matchConditions"]]
 
 
 def test_policy_can_be_left_out(render: Render) -> None:
     kinds = {manifest["kind"] for manifest in render("--set=admission.enabled=false")}
 
-    assert not kinds & {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ConfigMap"}
+    assert not kinds & {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every benchmark's command does alike: words to the user, the machine's name, and an end by SIGTERM that leaves nothing running."""
+"""What every benchmark's command does alike: words to the user, the machine's name, and an end by a signal that leaves nothing running."""
 
 import platform
 import signal
@@ -21,9 +21,10 @@ def machine() -> str:
     return f"{processor}, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def end_by_sigterm() -> None:
-    """Make SIGTERM end this program as Ctrl-C does, so that every program which it started is ended too."""
-    signal.signal(signal.SIGTERM, _leave)
+def end_by_signals() -> None:
+    """Have SIGTERM and Ctrl-C, which a shell may have turned off, end this program and every program that it started."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -19,7 +19,7 @@ from bench.operator.figures import Measured, Round, Run
 from bench.operator.installed import BUILD, HERE, NotRun, build, built
 from bench.operator.measure import FULL, SHORT, TRIAL, Extent, measure
 from bench.operator.tables import render
-from bench.session import end_by_sigterm, machine, say
+from bench.session import end_by_signals, machine, say
 from devcluster.errors import DevclusterError
 from devcluster.state import lock
 
@@ -36,7 +36,7 @@ METHOD = (
 
 def main() -> None:
     """Run the command."""
-    end_by_sigterm()
+    end_by_signals()
     arguments = _arguments()
     try:
         if not network.inside():

@@ -22,7 +22,7 @@ from bench.service.load import Target, upstream
 from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct, measure_in_turns
 from bench.service.processes import Ended
 from bench.service.tables import render
-from bench.session import end_by_sigterm, machine, say
+from bench.session import end_by_signals, machine, say
 
 METHOD = (
     "CPU time is the run time of the candidate's process tree, which has one core for itself. Requests are answered whole, 8 at a time; "
@@ -36,7 +36,7 @@ RESULTS = HERE / "results.md"
 
 def main() -> None:
     """Run the command."""
-    end_by_sigterm()
+    end_by_signals()
     arguments = _arguments()
     own_core, core = _cores()
     os.sched_setaffinity(0, {own_core})

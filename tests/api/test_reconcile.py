@@ -329,6 +329,21 @@ def test_client_token_is_made_once_and_never_touched_again(
     assert not [verb for verb, resource, _ in requests.made() if resource == "secrets" and verb != "create"]
 
 
+def test_successor_of_the_same_name_gets_a_client_token_of_its_own(team: Namespace, bot: str, operator: OperatorProcess) -> None:
+    team.apply(bot, replicas=0, clientAuth={"mode": "Token"})
+    first = wait_until(lambda: team.get("secret", f"{bot}-client-token"))
+    operator.wait_until_idle()
+
+    team.kubectl("delete", "chatbot", bot, "--wait")
+    wait_until(lambda: team.get("secret", f"{bot}-client-token"), lambda secret: secret is None)
+    team.apply(bot, replicas=0, clientAuth={"mode": "Token"})
+
+    second = wait_until(lambda: team.get("secret", f"{bot}-client-token"))
+    assert first is not None
+    assert second is not None
+    assert first["data"]["tokens"] != second["data"]["tokens"]
+
+
 def test_scale_subresource_reaches_the_deployment(team: Namespace, bot: str) -> None:
     team.apply(bot, replicas=1)
     wait_until(lambda: team.get("deployment", bot))

@@ -24,7 +24,7 @@ class Watch:
         self.loop = asyncio.get_running_loop()
         self.over = asyncio.Event()
         self.passed = 0
-        self.deadline = Deadline(self.loop, self._pass)
+        self.deadline = Deadline(self._pass)
 
     def _pass(self) -> None:
         self.passed += 1
@@ -76,6 +76,17 @@ async def moves_forward() -> None:
     assert watch.passed == 1
 
 
+async def is_advanced_but_never_put_off() -> None:
+    watch = Watch()
+    watch.deadline.advance(watch.loop.time() + 60)
+    watch.deadline.advance(watch.loop.time() + SOON)
+    watch.deadline.advance(watch.loop.time() + 60)
+
+    await watch.over.wait()
+
+    assert watch.passed == 1
+
+
 async def is_cleared_and_set_again() -> None:
     watch = Watch()
     watch.deadline.set(watch.loop.time() + SOON)
@@ -97,7 +108,9 @@ async def ends() -> None:
     assert watch.passed == 0
 
 
-@pytest.mark.parametrize("case", [passes, has_passed_already, moves_on, moves_forward, is_cleared_and_set_again, ends])
+@pytest.mark.parametrize(
+    "case", [passes, has_passed_already, moves_on, moves_forward, is_advanced_but_never_put_off, is_cleared_and_set_again, ends]
+)
 def test_a_deadline(case: Callable[[], object], loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(asyncio.wait_for(case(), timeout=20))  # type: ignore[arg-type]  # every case is a coroutine function

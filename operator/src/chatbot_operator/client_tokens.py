@@ -6,11 +6,12 @@ It is tried when a generation is new, and when a pod reports that it has no toke
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from chatbot_operator import errors
+from chatbot_operator.cache import ResourceKey
 from chatbot_operator.children import refusal
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import desired_secret
@@ -24,17 +25,24 @@ _TOKEN_BYTES: Final = 32
 logger = structlog.get_logger()
 
 
+class _Try(NamedTuple):
+    """For which resource of that name the Secret was tried last, and when."""
+
+    uid: str
+    at: float
+
+
 class ClientTokens:
     """Remembers for which resources the Secret was tried, and when."""
 
     def __init__(self, cluster: Cluster, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._tried_at: dict[str, float] = {}
+        self._tried: dict[ResourceKey, _Try] = {}
 
-    def forget(self, uid: str) -> None:
-        """Forget the resource with `uid`."""
-        self._tried_at.pop(uid, None)
+    def forget(self, key: ResourceKey) -> None:
+        """Forget a resource that is gone."""
+        self._tried.pop(key, None)
 
     async def ensure(self, resource: ChatbotDeployment, *, missing: bool) -> Problem | None:
         """Create the Secret if it is time to; `missing` tells that a pod has no tokens. Return why it could not be created."""
@@ -47,7 +55,7 @@ class ClientTokens:
             created = await self._cluster.create_once(secret)
         except errors.RequestRefused as error:
             return refusal(secret, error)
-        self._tried_at[resource.uid] = self._clock()
+        self._tried[ResourceKey(resource.namespace, resource.name)] = _Try(resource.uid, self._clock())
         if created:
             logger.info("client token created", secret=secret["metadata"]["name"])
         return None
@@ -55,7 +63,7 @@ class ClientTokens:
     def _is_due(self, resource: ChatbotDeployment, *, missing: bool) -> bool:
         if resource.spec.client_auth.mode == "None":
             return False
-        tried_at = self._tried_at.get(resource.uid)
-        if tried_at is None:
+        tried = self._tried.get(ResourceKey(resource.namespace, resource.name))
+        if tried is None or tried.uid != resource.uid:
             return missing or resource.status.get("observedGeneration") != resource.generation
-        return missing and self._clock() - tried_at >= MISSING_SECONDS
+        return missing and self._clock() - tried.at >= MISSING_SECONDS

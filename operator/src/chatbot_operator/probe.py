@@ -17,6 +17,7 @@ from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.fleet import Figures, FleetHealth
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.pod_report import PodReport
+from chatbot_operator.reporting import FIGURES_SECONDS
 from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
 from chatbot_operator.resource import KIND, Manifest
 
@@ -29,7 +30,6 @@ MAX_SILENCE_ROUNDS = 8
 """Rounds at most between two questions to a pod that does not answer."""
 UNHEARD_SECONDS = 60.0
 """After the start, what the status says of pods that were not heard yet counts for this long."""
-FIGURES_SECONDS = 60.0
 HEARTBEAT_SECONDS = 60.0
 
 logger = structlog.get_logger()

@@ -123,6 +123,7 @@ class Reconciler:
 
     def _forget(self, key: ResourceKey) -> None:
         self._children.forget(key)
+        self._client_tokens.forget(key)
         self._reporting.forget(key)
         self._scaling.pop(key, None)
         self._not_ready_since.pop(key, None)

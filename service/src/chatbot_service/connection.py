@@ -116,7 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wire = wire
         self._buffer = buffer
         self._trip: RoundTrip | None = None
-        self._deadline = Deadline(loop, self._expire)
+        self._deadline = Deadline(self._expire)
         self._paused = False
         self._unwritable = False
         self._rest = memoryview(b"")

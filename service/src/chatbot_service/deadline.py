@@ -8,10 +8,9 @@ from collections.abc import Callable
 class Deadline:
     """Calls `passed` when it is over. The event loop's timer is only touched when it would ring too late."""
 
-    __slots__ = ("_due", "_loop", "_passed", "_rings", "_timer")
+    __slots__ = ("_due", "_passed", "_rings", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, passed: Callable[[], None]) -> None:
-        self._loop = loop
+    def __init__(self, passed: Callable[[], None]) -> None:
         self._passed: Callable[[], None] | None = passed
         self._due = math.inf
         self._rings = math.inf
@@ -28,6 +27,11 @@ class Deadline:
         if self._timer is None or self._rings > due:
             self._set_timer()
 
+    def advance(self, due: float) -> None:
+        """Have it over at `due`, if that is earlier."""
+        if due < self._due:
+            self.set(due)
+
     def clear(self) -> None:
         """Have none; a timer that is set rings for nothing."""
         self._due = math.inf
@@ -43,11 +47,11 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
         self._rings = self._due  # uvloop's handle of what is due at once does not know when
-        self._timer = self._loop.call_at(self._due, self._ring)
+        self._timer = asyncio.get_running_loop().call_at(self._due, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
-        if self._loop.time() >= self._due:
+        if asyncio.get_running_loop().time() >= self._due:
             self.clear()
             if self._passed is not None:
                 self._passed()

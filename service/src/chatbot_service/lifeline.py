@@ -5,11 +5,11 @@ cancels the task that it was entered in and turns that cancellation, and no othe
 """
 
 import asyncio
-import math
 from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, Self
 
+from chatbot_service.deadline import Deadline
 from chatbot_service.errors import ClientLeft, DeadlinePassed, ServiceError, ShuttingDown
 
 _CLIENT_LEFT = "chatbot.client_left"
@@ -20,8 +20,7 @@ class Lifelines:
 
     def __init__(self) -> None:
         self._held: set[Lifeline] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings = math.inf
+        self._next = Deadline(self._cut_due)
         self._ended = False
 
     def __len__(self) -> int:
@@ -32,8 +31,7 @@ class Lifelines:
         if self._ended:
             raise _shutting_down()
         self._held.add(lifeline)
-        if lifeline.deadline < self._rings:
-            self._ring_at(lifeline.deadline)
+        self._next.advance(lifeline.deadline)
 
     def release(self, lifeline: "Lifeline") -> None:
         """Let go of `lifeline`, whose work is over."""
@@ -45,24 +43,14 @@ class Lifelines:
         for lifeline in list(self._held):
             lifeline.cut(_shutting_down())
 
-    def _ring_at(self, deadline: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._rings = deadline
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._ring)
-
-    def _ring(self) -> None:
-        """Cut what is due. The timer may ring for work that is long over; nothing is done when work ends in time."""
-        self._timer, self._rings = None, math.inf
+    def _cut_due(self) -> None:
+        """Cut what is due, which may be nothing: work that ends in time leaves the deadline as it is."""
         now = asyncio.get_running_loop().time()
-        deadlines = [math.inf]
         for lifeline in self._held:
             if lifeline.deadline <= now:
                 lifeline.expire()
             else:
-                deadlines.append(lifeline.deadline)
-        if (earliest := min(deadlines)) < math.inf:
-            self._ring_at(earliest)
+                self._next.advance(lifeline.deadline)
 
 
 class Lifeline:

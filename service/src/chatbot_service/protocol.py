@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0  # since the end of a head or a piece of a body
         self._unread_bytes = 0  # of a request that has had its answer
         self._sending_timer: asyncio.TimerHandle | None = None
-        self._next_request = Deadline(loop, self.timeout_keep_alive_handler)
+        self._next_request = Deadline(self.timeout_keep_alive_handler)
         self._reader_watch: ReaderWatch | None = None
 
     # The connection

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import httptools
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from chatbot_service.errors import UNFORESEEN, HttpProblem
 from chatbot_service.middleware import SECURITY_HEADERS, Field, build_answer
+from chatbot_service.response_head import build_head
 from chatbot_service.telemetry import stack_trace
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -31,4 +31,4 @@ def build_refusal(problem: HttpProblem, correlation_id: str, *, default_headers:
     own, body = build_answer(problem, correlation_id)
     last = [(b"x-correlation-id", correlation_id.encode()), (b"connection", b"close")]
     fields = [*default_headers, *SECURITY_HEADERS.items(), *own, *last]
-    return b"%b%b\r\n%b" % (STATUS_LINE[problem.status], b"".join([b"%b: %b\r\n" % field for field in fields]), body)
+    return build_head(problem.status, fields) + body

@@ -4,12 +4,20 @@ What follows the head is uvicorn's. Fields come with names in lower case, and wi
 written here.
 """
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 WITHOUT_BODY = (204, 304)
+
+
+def build_head(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the head with these fields, of which there is one at least; raises RuntimeError for a line break in one."""
+    lines = b"\r\n".join(map(b": ".join, fields))
+    if lines.count(b"\r") + lines.count(b"\n") != 2 * (len(fields) - 1):
+        raise RuntimeError("A header field has a line break.")
+    return b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines)
 
 
 class ResponseHead:
@@ -43,10 +51,7 @@ class ResponseHead:
             fields.append((b"transfer-encoding", b"chunked"))
         if not cycle.keep_alive:
             fields.append((b"connection", b"close"))
-        lines = b"\r\n".join(map(b": ".join, fields))
-        if lines.count(b"\r") + lines.count(b"\n") != 2 * (len(fields) - 1):
-            raise RuntimeError("A header field has a line break.")
-        return b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines)
+        return build_head(status, fields)
 
 
 class _Written:

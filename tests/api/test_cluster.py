@@ -146,8 +146,21 @@ async def test_process_that_does_not_lead_writes_nothing(cluster: Cluster, names
         await cluster.apply(config_map(namespace, a="1"), uid=seen["metadata"]["uid"])
     with pytest.raises(errors.LeadershipLost):
         await cluster.delete(seen)
+    with pytest.raises(errors.LeadershipLost):
+        await cluster.create(config_map(namespace, name="another"))
 
     assert await cluster.read("ConfigMap", namespace, "child") == seen
+
+
+async def test_write_is_not_sent_when_the_lease_was_lost_while_connecting(cluster: Cluster, namespace: str) -> None:
+    leads = iter((True, False))
+    cluster.may_write = lambda: next(leads)
+
+    with pytest.raises(errors.LeadershipLost):
+        await cluster.apply(config_map(namespace), uid=None)
+
+    with pytest.raises(errors.ObjectNotFound):
+        await cluster.read("ConfigMap", namespace, "child")
 
 
 async def test_no_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch, control_plane: ControlPlane) -> None:

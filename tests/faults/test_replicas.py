@@ -144,4 +144,4 @@ def test_leader_that_stood_still_writes_nothing_when_it_goes_on(team: Team, acco
         seconds_until_written(team, accounts[1])
 
         assert not leader.leads()
-    assert_one_writer_at_a_time(team, accounts, reigns=2)
+        assert_one_writer_at_a_time(team, accounts, reigns=2)  # here: it takes over again when the standby is ended

@@ -50,6 +50,8 @@ _API_VERSIONS: Final = {
     "ServiceAccount": ("v1", "serviceaccounts"),
 }
 
+_ELECTION: Final = f"/apis/{_API_VERSIONS['Lease'][0]}/"
+
 logger = structlog.get_logger()
 
 
@@ -195,14 +197,12 @@ class Cluster:
     async def delete(self, manifest: Manifest) -> None:
         """Delete the object if it is still the very one, in the very version, that `manifest` shows."""
         metadata = manifest["metadata"]
-        self._require_leadership()
         preconditions = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}
         await self._request("DELETE", _path(manifest["kind"], metadata["namespace"], metadata["name"]), options)
 
     async def create_once(self, manifest: Manifest) -> bool:
         """Create a child that is never read, compared or changed; return whether it was not there before."""
-        self._require_leadership()
         try:
             await self.create(manifest)
         except errors.ObjectConflict:
@@ -261,12 +261,12 @@ class Cluster:
         finally:
             response.close()
 
-    def _require_leadership(self) -> None:
-        if not self.may_write():
+    def _require_leadership(self, method: str, path: str) -> None:
+        """Raise LeadershipLost for any write, be it an Event, but of the Lease itself."""
+        if method != "GET" and not path.startswith(_ELECTION) and not self.may_write():
             raise errors.LeadershipLost("not the leader (any more): nothing is written")
 
     async def _apply(self, body: Manifest, *, subresource: str = "") -> Manifest:
-        self._require_leadership()
         path = _path(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]) + subresource
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._request_object("PATCH", path, body, query=query, content_type=APPLY)
@@ -313,6 +313,7 @@ class Cluster:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
+        self._require_leadership(method, path)
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
         if token := await self._configuration.get_api_key_with_prefix("BearerToken"):
             headers["Authorization"] = token
@@ -337,7 +338,12 @@ class Cluster:
         """
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                request_class=_checked_requests(self._require_leadership),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         return self._session
 
     def _note_reachable(self, error: Exception | None) -> None:
@@ -350,6 +356,20 @@ class Cluster:
             outage_seconds = round(time.monotonic() - self._unreachable_since, 1)
             self._unreachable_since = None
             logger.info("kubernetes api reachable", server=self.host, outage_seconds=outage_seconds)
+
+
+def _checked_requests(check: Callable[[str, str], None]) -> type[aiohttp.ClientRequest]:
+    """Return requests that are checked once more when they have their connection.
+
+    A process that stands still during the handshake may have lost the Lease before anything was sent.
+    """
+
+    class CheckedRequest(aiohttp.ClientRequest):
+        async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+            check(self.method, self.url.raw_path)
+            return await super().send(conn)
+
+    return CheckedRequest
 
 
 def _connection_arguments(configuration: Configuration) -> dict[str, Any]:

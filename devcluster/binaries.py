@@ -88,6 +88,7 @@ BINARIES: Mapping[str, Binary] = {
         Binary(
             "helm", versions.HELM, "extras", "helm.sh/helm/v4/cmd/helm", (f"helm.sh/helm/v4/internal/version.version=v{versions.HELM}",)
         ),
+        Binary("health", versions.HEALTH, "extras", "./health"),  # of one module with Helm: they read a status by the same library
         Binary("kwok", versions.KWOK, "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     )
 }

@@ -5,6 +5,7 @@ ETCD = "3.6.6"
 COREDNS = "1.15.0"
 HELM = "4.3.1"
 PAUSE = "1"
+HEALTH = "1"
 KWOK = "0.8.0"
 
 GO = "1.26"  # the oldest Go that compiles them

@@ -158,7 +158,7 @@ def serve(**patience: Any) -> Iterator[Server]:
     try:
         yield started[0]
     finally:
-        started[0].listener.end()
+        started[0].loop.call_soon_threadsafe(started[0].listener.end)
         thread.join()
 
 

@@ -517,7 +517,7 @@ async def test_a_stream_that_outlasts_its_whole_time_is_not_the_apis_fault_but_i
         with Lifeline(asyncio.get_running_loop().time() + 30, Lifelines()) as lifeline:
             stream = await bench.calls.open(CONVERSATION, system="Be brief.", call=Call(lifeline, "id-1"))
             bench.now += 600
-            lifeline.extend(asyncio.get_running_loop().time())
+            asyncio.get_running_loop().call_soon(lifeline.expire)
             try:
                 await stream.read()
             finally:

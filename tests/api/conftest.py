@@ -1,6 +1,5 @@
 """A real API server for a whole test session, a namespace for each test. Tests that use them carry the marker `api`."""
 
-import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,9 +9,8 @@ import pytest
 from chatbot_operator.cluster import Cluster, load_configuration
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
-from tests.api.operator_process import wait_until
+from tests.api.definitions import CRD, install
 
-CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
 POD_MONITORS = Path(__file__).parent / "crd" / "podmonitors.yaml"
 
 
@@ -34,25 +32,14 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 @pytest.fixture(scope="session")
 def control_plane_with_crd(control_plane: ControlPlane) -> ControlPlane:
-    _install(control_plane, CRD)
+    install(control_plane, CRD.read_text())
     return control_plane
-
-
-def _install(plane: ControlPlane, crd: Path) -> None:
-    """Return once the kind is served. `kubectl wait` gives up on a CRD that nobody has looked at yet."""
-    plane.kubectl("apply", "--server-side", f"--filename={crd}")
-    wait_until(lambda: _conditions(plane, crd), lambda found: ("Established", "True") in found)
-
-
-def _conditions(plane: ControlPlane, crd: Path) -> set[tuple[str, str]]:
-    status = json.loads(plane.kubectl("get", f"--filename={crd}", "--output=json")).get("status", {})
-    return {(each["type"], each["status"]) for each in status.get("conditions") or ()}
 
 
 @pytest.fixture(scope="module")
 def pod_monitors(control_plane_with_crd: ControlPlane) -> Iterator[None]:
     """The kind PodMonitor, as the Prometheus operator would bring it, as far as the operator writes it."""
-    _install(control_plane_with_crd, POD_MONITORS)
+    install(control_plane_with_crd, POD_MONITORS.read_text())
     yield
     control_plane_with_crd.kubectl("delete", f"--filename={POD_MONITORS}")
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from chatbot_operator.crd import build_crd
 from chatbot_operator.resource import KIND, ChatbotDeployment, ChatbotSpec, Manifest
 from devcluster.controlplane import ControlPlane, KubectlFailed
+from tests.api.definitions import install
 from tests.api.dry_run import DryRun, RefusedError
 from tests.api.operator_process import wait_until
 from tests.resources import manifest_of
@@ -157,8 +158,7 @@ def _serve_older(control_plane: ControlPlane, *, most_replicas: int) -> None:
     crd["spec"]["group"] = "older.test"
     crd["spec"]["names"] = {"kind": "Older", "listKind": "OlderList", "plural": "olders", "singular": "older"}
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["replicas"]["maximum"] = most_replicas
-    control_plane.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(crd))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/olders.older.test")
+    install(control_plane, json.dumps(crd))
 
 
 def _refusal(control_plane: ControlPlane, *arguments: str, input: str | None = None) -> str:  # noqa: A002  # as kubectl's

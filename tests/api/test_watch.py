@@ -3,18 +3,17 @@
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api.definitions import CRD, install
 from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
 
 pytestmark = pytest.mark.api
 
-CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
 OUTAGE_SECONDS = 4
 
 
@@ -67,11 +66,6 @@ def pod_monitors(team: Namespace) -> str:
     return team.kubectl("get", "podmonitors.monitoring.coreos.com", "--output=name").strip()
 
 
-def install_crd(plane: ControlPlane) -> None:
-    plane.kubectl("apply", "--server-side", f"--filename={CRD}")
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={CRD}")
-
-
 def reconciled(team: Namespace, name: str) -> bool:
     resource = team.get("chatbot", name)
     return resource is not None and resource["status"]["observedGeneration"] == 1 and team.get("deployment", name) is not None
@@ -82,7 +76,7 @@ def test_operator_waits_for_the_crd_and_starts_with_it(team: Namespace, operator
     assert operator.get("/readyz") == (503, "the ChatbotDeployments are not listed yet\n")
     assert operator.get("/livez")[0] == 200
 
-    install_crd(team.plane)
+    install(team.plane, CRD.read_text())
     team.apply("first", replicas=0)
 
     wait_until(lambda: reconciled(team, "first"), seconds=60)
@@ -112,7 +106,7 @@ def test_operator_survives_an_api_outage_and_handles_a_new_resource(team: Namesp
 
 def test_deleted_and_recreated_crd_is_watched_again(team: Namespace, operator: OperatorProcess) -> None:
     team.plane.kubectl("delete", f"--filename={CRD}")
-    install_crd(team.plane)
+    install(team.plane, CRD.read_text())
 
     team.apply("after-the-crd", replicas=0)
 
@@ -123,8 +117,7 @@ def test_optional_kind_is_used_from_when_the_cluster_has_it_until_it_has_it_no_m
     team.apply("monitored", replicas=0, monitoring={"podMonitor": True})
     wait_until(lambda: reconciled(team, "monitored"), seconds=60)
 
-    team.plane.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(POD_MONITORS))
-    team.plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/podmonitors.monitoring.coreos.com")
+    install(team.plane, json.dumps(POD_MONITORS))
     wait_until(lambda: pod_monitors(team), seconds=60)
     team.kubectl("delete", pod_monitors(team), "--wait=false")
     wait_until(lambda: pod_monitors(team))

@@ -7,27 +7,20 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from chatbot_operator.resource import Manifest
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api.definitions import CRD, install
 from tests.api.operator_process import grant, start_operator, wait_until
 from tests.api.rights import Log
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.supervised import Supervised, supervised
 from tests.soak.conftest import SEED, SOAK, size
 
-__all__ = ["SEED", "SOAK", "Resting", "install_crd", "new_name", "size"]
-
-CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
-
-
-def install_crd(plane: ControlPlane) -> None:
-    plane.kubectl("apply", "--server-side", f"--filename={CRD}")
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={CRD}")
+__all__ = ["SEED", "SOAK", "Resting", "new_name", "size"]
 
 
 def new_name(prefix: str) -> str:
@@ -38,7 +31,7 @@ def new_name(prefix: str) -> str:
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane that keeps running: what fails is between it and the operator, which never lacks a right."""
     with run_control_plane(tmp_path_factory.mktemp("faults")) as plane:
-        install_crd(plane)
+        install(plane, CRD.read_text())
         yield plane
         assert Log.of(plane).forbidden() == []
 

@@ -11,10 +11,11 @@ from chatbot_operator.settings import Settings
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api.definitions import CRD, install
 from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
 from tests.faults.apiserver import Team, deviations, is_settled
 from tests.faults.audit import writes
-from tests.faults.conftest import SOAK, install_crd, new_name, size
+from tests.faults.conftest import SOAK, new_name, size
 from tests.faults.freezing import frozen
 
 pytestmark = pytest.mark.faults
@@ -32,7 +33,7 @@ Outage = Callable[[ControlPlane], AbstractContextManager[None]]
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane of this module's own."""
     with run_control_plane(tmp_path_factory.mktemp("fragile")) as plane:
-        install_crd(plane)
+        install(plane, CRD.read_text())
         plane.kubectl("create", "namespace", NAMESPACE)
         yield plane
 

@@ -19,9 +19,20 @@ from chatbot_operator.pod_report import PodReport
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import API_VERSION, KIND
 from chatbot_operator.settings import Settings
-from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import SERVICE_IMAGE, Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+from devcluster.controlplane import ControlPlane, KubectlFailed
+from tests.api.operator_process import (
+    SERVICE_IMAGE,
+    Account,
+    Namespace,
+    OperatorProcess,
+    Requests,
+    free_port,
+    grant,
+    start_operator,
+    wait_until,
+)
 from tests.api.pods import run_until_ready
+from tests.api.webhook import answering_webhook, registered_webhook
 
 pytestmark = pytest.mark.api
 
@@ -153,11 +164,13 @@ def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:
     }
 
     team.kubectl("patch", "deployment", bot, f"--patch={json.dumps(patch)}")
+    team.kubectl("rollout", "restart", f"deployment/{bot}")
     team.apply(bot, model={"maxTokens": 2048})
 
     deployment = wait_until(lambda: team.get("deployment", bot), lambda live: "2048" in json.dumps(live))
     assert deployment is not None
     assert deployment["metadata"]["annotations"]["example.com/note"] == "kept"
+    assert "kubectl.kubernetes.io/restartedAt" in deployment["spec"]["template"]["metadata"]["annotations"]
     assert {container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]} == {"chatbot", "sidecar"}
 
 
@@ -261,6 +274,46 @@ def test_refusal_of_pods_by_pod_security_is_shown_in_the_words_of_the_api_server
     assert refused is not None
     assert 'violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "sidecar"' in refused["message"]
     assert refused["message"].endswith(f"Raise the quota or correct the policy of namespace {team.name}.")
+
+
+def network_policies_wait_for(team: Namespace, words: str) -> None:
+    """Return when the API server knows of the webhook: it takes a moment to."""
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "probe"}, "spec": {"podSelector": {}}}
+
+    def refusal() -> str:
+        try:
+            return team.kubectl("create", "--dry-run=server", "--filename=-", input=json.dumps(policy))
+        except KubectlFailed as error:
+            return str(error)
+
+    wait_until(refusal, lambda refused: words in refused)
+
+
+def test_refusal_by_a_webhook_is_shown_in_its_words(team: Namespace, bot: str) -> None:
+    with answering_webhook(team.plane, refusal="not on a Sunday") as port, registered_webhook(team.plane, team.name, port=port):
+        network_policies_wait_for(team, "not on a Sunday")
+        team.apply(bot)
+        stalled = wait_until(lambda: team.condition(bot, "Stalled"))
+
+    assert stalled is not None
+    assert stalled["reason"] == "ApplyRefused"
+    words = 'admission webhook "policies.example.com" denied the request: not on a Sunday'
+    assert stalled["message"] == f"The API server refuses NetworkPolicy {bot}: {words}. Mend that; it is tried again by itself."
+    assert team.get("deployment", bot) is not None
+
+
+def test_webhook_that_does_not_answer_is_named_and_waited_for(team: Namespace, bot: str) -> None:
+    with registered_webhook(team.plane, team.name, port=free_port()):
+        network_policies_wait_for(team, "connection refused")
+        team.apply(bot)
+        waiting = wait_until(lambda: team.condition(bot, "Reconciling"), lambda found: found and found["reason"] == "WebhookUnavailable")
+        assert team.get("deployment", bot) is not None
+
+    assert waiting is not None
+    assert waiting["message"].startswith(f"The API server cannot accept NetworkPolicy {bot}: ")
+    assert 'failed calling webhook "policies.example.com"' in waiting["message"]
+    assert waiting["message"].endswith("connect: connection refused. Mend the webhook if it lasts; it is tried again by itself.")
+    wait_until(lambda: team.get("networkpolicy", bot), seconds=30)
 
 
 def test_conflict_heals_when_the_foreign_object_is_offered_for_adoption(team: Namespace, bot: str) -> None:

@@ -26,6 +26,7 @@ def test_object_without_a_version_is_an_outage(answer: object) -> None:
         (409, b'{"details":{"causes":["not an object"]}}', errors.ObjectConflict),
         (410, b"{}", errors.WatchExpired),
         (500, b'{"message":{"not":"a text"}}', errors.ClusterUnavailable),
+        (500, b'{"message":"Internal error occurred: failed calling webhook \\"a\\": EOF"}', errors.WebhookUnavailable),
     ],
 )
 def test_refusal_in_any_shape_is_an_error_of_ours(status_code: int, body: bytes, kind: type[errors.ClusterError]) -> None:

@@ -16,6 +16,15 @@ from chatbot_operator.resource import Manifest
 _MAX_QUOTED: Final = 100
 
 _RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
+_WEBHOOK_FAILURE: Final = "failed calling webhook"
+_KINDS: Final[dict[int, type[errors.ClusterError]]] = {
+    401: errors.AccessDenied,
+    403: errors.AccessDenied,
+    404: errors.ObjectNotFound,
+    409: errors.ObjectConflict,
+    410: errors.WatchExpired,
+    429: errors.ClusterUnavailable,
+}
 
 
 def failure_of(status_code: int, body: bytes, *, what: str, retry_after: str | None) -> errors.ClusterError:
@@ -30,23 +39,20 @@ def failure_of(status_code: int, body: bytes, *, what: str, retry_after: str | N
         reason = "NamespaceTerminating"
     if any(field == "metadata.uid" for _, field in causes):
         status_code = 409  # the precondition of an apply, which the API server words as an invalid change of the uid
-    match status_code:
-        case 401:
-            kind: type[errors.ClusterError] = errors.AccessDenied
-        case 403:  # RBAC's words; everything else is admission's: quota, Pod Security, policies, webhooks
-            kind = errors.AccessDenied if _RBAC_REFUSAL.search(message) else errors.RequestRefused
-        case 404:
-            kind = errors.ObjectNotFound
-        case 409:
-            kind = errors.ObjectConflict
-        case 410:
-            kind = errors.WatchExpired
-        case 429:
-            kind = errors.ClusterUnavailable
-        case _:
-            kind = errors.RequestRefused if 400 <= status_code < 500 else errors.ClusterUnavailable  # noqa: PLR2004
+    kind = _kind_of(status_code, message)
     seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
     return kind(message or f"{what}: HTTP {status_code}", status_code=status_code, reason=reason, retry_after_seconds=seconds)
+
+
+def _kind_of(status_code: int, message: str) -> type[errors.ClusterError]:
+    match status_code:
+        case 403 if not _RBAC_REFUSAL.search(message):  # admission's: quota, Pod Security, policies, webhooks
+            return errors.RequestRefused
+        case 500 if _WEBHOOK_FAILURE in message:
+            return errors.WebhookUnavailable
+        case _:
+            other = errors.RequestRefused if 400 <= status_code < 500 else errors.ClusterUnavailable  # noqa: PLR2004
+            return _KINDS.get(status_code, other)
 
 
 def decode(data: bytes, *, what: str) -> Manifest:

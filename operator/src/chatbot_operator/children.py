@@ -65,7 +65,7 @@ class Children:
                     verified.add((found.key, found.uid, found.intent))
             except errors.ForeignObject as error:
                 problem = problem or Problem("Conflict", str(error))
-            except errors.RequestRefused as error:
+            except (errors.RequestRefused, errors.WebhookUnavailable) as error:
                 problem = problem or refusal(intended, error)
         if problem is None:
             await self._prune(resource, desired)
@@ -128,12 +128,15 @@ class Children:
             logger.info("child pruned", kind=entry.key.kind, child=entry.key.name)
 
 
-def refusal(intended: Manifest, error: errors.RequestRefused) -> Problem:
-    """Return what to say of a child that the API server refuses; raise the error when the whole namespace is about to go."""
+def refusal(intended: Manifest, error: errors.RequestRefused | errors.WebhookUnavailable) -> Problem:
+    """Return what to say of a child that the API server does not accept; raise the error when the whole namespace is about to go."""
     if error.reason == "NamespaceTerminating":
         raise error
     what = f"{intended['kind']} {intended['metadata']['name']}"
     why = str(error).rstrip(".")
+    if isinstance(error, errors.WebhookUnavailable):
+        text = f"The API server cannot accept {what}: {why}. Mend the webhook if it lasts; it is tried again by itself."
+        return Problem("WebhookUnavailable", text, passing=True)
     return Problem("ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself.")
 
 

@@ -53,7 +53,7 @@ class ClientTokens:
             return None
         try:
             created = await self._cluster.create_once(secret)
-        except errors.RequestRefused as error:
+        except (errors.RequestRefused, errors.WebhookUnavailable) as error:
             return refusal(secret, error)
         self._tried[ResourceKey(resource.namespace, resource.name)] = _Try(resource.uid, self._clock())
         if created:

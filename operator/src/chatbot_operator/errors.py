@@ -13,6 +13,7 @@ OperatorError
     ├── RequestRefused      400, 403 of admission, 422: the same request cannot succeed as things are
     ├── WatchExpired        410
     ├── ClusterUnavailable  429, 5xx, network: later may be better
+    │   └── WebhookUnavailable  500: an admission webhook that must be asked does not answer
     └── ForeignObject       a child's name is taken by an object that is not ours
 """
 
@@ -73,6 +74,10 @@ class WatchExpired(ClusterError):
 
 class ClusterUnavailable(ClusterError):
     """The API server is overloaded, failing or unreachable."""
+
+
+class WebhookUnavailable(ClusterUnavailable):
+    """The API server is well, but may not accept the object without a webhook that it cannot ask."""
 
 
 class ForeignObject(ClusterError):

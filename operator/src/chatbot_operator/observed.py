@@ -11,6 +11,8 @@ class Problem:
 
     reason: str
     message: str
+    passing: bool = False
+    """Whether it may be over soon without anybody's help."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Reconciler:
         if self._must_be_heard_first(key, manifest):
             return NOT_READY_SECONDS
         due = await self._report(manifest, await self._observe(resource, problem, replicas=replicas), resource)
-        again = PROBLEM_SECONDS if problem else self.attention_seconds(key)
+        again = PROBLEM_SECONDS if problem and not problem.passing else self.attention_seconds(key)
         decide = autoscale.INTERVAL_SECONDS if resource.spec.autoscaling.enabled and replicas else None
         return min((seconds for seconds in (due, again, decide) if seconds is not None), default=None)
 

@@ -84,7 +84,9 @@ def _secret_command(resource: ChatbotDeployment) -> str:
 
 def _children_refused(view: View) -> Verdict | None:
     problem = view.observed.problem
-    return _stalled(problem.reason, problem.message) if problem else None
+    if problem is None:
+        return None
+    return _reconciling(view, problem.reason, problem.message) if problem.passing else _stalled(problem.reason, problem.message)
 
 
 def _creating(view: View) -> Verdict | None:
@@ -150,7 +152,7 @@ def _deadline_exceeded(view: View) -> Verdict | None:
         return None
     if view.pod_failure:
         return _stalled(view.pod_failure.reason, view.pod_failure.message)
-    detail = _refusal(view) or _config_map_question(view) or f"Only {_ready(view)} pods became ready in time."
+    detail = _refusal(view) or _config_map_question(view) or _too_few(view)
     hint = f"See kubectl describe deployment --namespace {view.resource.namespace} {view.resource.name}."
     return _stalled(Reason.PROGRESS_DEADLINE_EXCEEDED, f"{detail} {hint}")
 
@@ -226,6 +228,13 @@ def _state_on_the_way(view: View) -> State:
 
 def _ready(view: View) -> str:
     return f"{view.count('readyReplicas')} of {view.wanted}"
+
+
+def _too_few(view: View) -> str:
+    """Return how many pods of this generation are ready; as long as they were not looked at, how many there are in all."""
+    if not view.current_pods:
+        return f"The pods of this generation did not become ready in time; {_ready(view)} pods are ready in all."
+    return f"Only {sum(map(pods.is_ready, view.current_pods))} of {view.wanted} pods of this generation became ready in time."
 
 
 def _refusal(view: View) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import strategies as st
+
 from chatbot_operator.fleet import FleetHealth, merge
 from chatbot_operator.resource import ChatbotDeployment
-from chatbot_operator.status import Observed, derive_status
+from chatbot_operator.status import Observed, Problem, derive_status
 from tests.resources import SETTINGS, report_of, resource_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -87,3 +89,41 @@ CRASH: dict[str, Any] = {
         }
     ]
 }
+
+counts = st.integers(0, 4)
+deployments = st.none() | st.builds(
+    lambda replicas, ready, updated, conditions, generation: deployment_of(
+        replicas=replicas, ready=ready, updated=updated, conditions=conditions, generation=generation
+    ),
+    counts,
+    counts,
+    counts,
+    st.lists(st.sampled_from([DEADLINE, COMPLETE, QUOTA]), max_size=2),
+    st.integers(1, 2),
+)
+pods = st.lists(
+    st.builds(
+        lambda uid, ready, revision, status: pod_of(uid, ready=ready, revision=revision, **status),
+        st.sampled_from("abc"),
+        st.booleans(),
+        st.sampled_from(["h0", "h1"]),
+        st.sampled_from([{}, UNSCHEDULABLE, CRASH, waiting_for("ImagePullBackOff", "x" * 5000)]),
+    ),
+    max_size=4,
+)
+fleets = st.lists(
+    st.builds(
+        lambda uid, credentials, model, breaker: report_of(uid, credentials=credentials, model=model, breaker=breaker),
+        st.sampled_from("abc"),
+        st.sampled_from(["Accepted", "Unverified", "Missing", "Rejected"]),
+        st.sampled_from(["Available", "Unverified", "NotFound", "Retired"]),
+        st.sampled_from(["closed", "open", "half_open"]),
+    ),
+    max_size=3,
+).map(lambda reports: merge(reports, expected=3))
+observations = st.builds(
+    lambda deployment, found, problem: Observed(deployment=deployment, pods=tuple(found), problem=problem),
+    deployments,
+    pods,
+    st.none() | st.sampled_from([Problem("Conflict", "taken " * 2000), Problem("WebhookUnavailable", "It does not answer.", passing=True)]),
+)

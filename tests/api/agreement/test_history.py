@@ -1,0 +1,100 @@
+"""The whole life of a resource under a running operator: nobody who watches is told too early that it is done, or that it failed."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatbot_operator.resource import Manifest
+from devcluster import binaries
+from devcluster.controlplane import ControlPlane
+from tests.api.agreement.health import health
+from tests.api.agreement.waiting import PATIENT_SECONDS, Helm, ended, holds
+from tests.api.operator_process import Namespace, grant, start_operator, wait_until
+from tests.api.pods import run_until_ready
+
+pytestmark = pytest.mark.api
+
+QUICK: dict[str, Any] = {"replicas": 2, "rollout": {"minReadySeconds": 0}}
+EDITED = QUICK | {"logging": {"level": "debug"}}
+
+
+@pytest.fixture
+def team(control_plane_with_crd: ControlPlane, namespace: str) -> Namespace:
+    return Namespace(control_plane_with_crd, namespace)
+
+
+@contextmanager
+def helm_waits(helm: Helm, name: str, *, spec: dict[str, Any]) -> Iterator[None]:
+    """Run Helm beside the block; it must end well once the block has."""
+    command = helm.command(name, spec=spec, seconds=PATIENT_SECONDS)
+    with subprocess.Popen(command, env=helm.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        yield
+        said = process.communicate(timeout=2 * PATIENT_SECONDS)[1]
+    assert ended(process.returncode, said) == "deployed", said
+
+
+@contextmanager
+def recorded(team: Namespace, file: Path) -> Iterator[None]:
+    """Write down every version of every ChatbotDeployment of the namespace, as `kubectl get --watch` shows it."""
+    kubectl = [str(binaries.binary("kubectl")), f"--kubeconfig={team.plane.kubeconfig}", f"--namespace={team.name}"]
+    with file.open("wb") as output, subprocess.Popen([*kubectl, "get", "chatbots", "--watch", "--output=json"], stdout=output) as process:
+        try:
+            yield
+            newest = {each["metadata"]["resourceVersion"] for each in json.loads(team.kubectl("get", "chatbots", "--output=json"))["items"]}
+            wait_until(lambda: {version["metadata"]["resourceVersion"] for version in versions(file)}, newest.issubset)
+        finally:
+            process.kill()
+
+
+def versions(file: Path) -> list[Manifest]:
+    """Return what was written down so far."""
+    decoder, text, found = json.JSONDecoder(), file.read_text(), []
+    while text := text.lstrip():
+        try:
+            version, end = decoder.raw_decode(text)
+        except ValueError:  # half a version
+            break
+        found.append(version)
+        text = text[end:]
+    return found
+
+
+def roll_out(team: Namespace, helm: Helm, *, spec: dict[str, Any], generation: int) -> None:
+    """Have Helm bring a generation of `bot` and wait for it, while its pods turn ready."""
+    with helm_waits(helm, "bot", spec=spec):
+        wait_until(lambda: team.get("chatbot", "bot"), lambda bot: bot and bot["metadata"]["generation"] == generation)
+        run_until_ready(team, "bot")
+
+
+def changes(words: Iterable[str]) -> list[str]:
+    """Return the words without those that repeat the one before."""
+    return [word for word, _ in groupby(words)]
+
+
+def test_nobody_is_told_too_early(team: Namespace, tmp_path: Path) -> None:
+    helm, file = Helm(team, tmp_path), tmp_path / "versions.json"
+    team.kubectl("create", "deployment", "taken", "--image=someone:else")
+
+    with start_operator(grant(team.plane, team.name, tmp_path), tmp_path), recorded(team, file):
+        roll_out(team, helm, spec=QUICK, generation=1)
+        roll_out(team, helm, spec=EDITED, generation=2)
+        team.kubectl("scale", "chatbot/bot", "--replicas=0")
+        wait_until(lambda: holds(team, "bot", "Ready"))
+        assert helm.waits("taken", spec=QUICK, seconds=PATIENT_SECONDS) == "failed"
+
+    with health() as both:
+        verdicts = [(version, both.verdict(version)) for version in versions(file)]
+    bot = [verdict for version, verdict in verdicts if version["metadata"]["name"] == "bot"]
+    taken = [verdict for version, verdict in verdicts if version["metadata"]["name"] == "taken"]
+    assert changes(verdict.kstatus for verdict in bot) == ["InProgress", "Current"] * 3
+    assert changes(verdict.argo for verdict in bot) == ["Progressing", "Healthy"] * 3
+    assert changes(verdict.kstatus for verdict in taken) == ["InProgress", "Failed"]
+    for version, verdict in verdicts:
+        counts = {version["status"].get(count) for count in ("replicas", "updatedReplicas", "readyReplicas")}
+        assert verdict.kstatus != "Current" or counts == {version["spec"]["replicas"]}, version

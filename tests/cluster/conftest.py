@@ -1,6 +1,12 @@
-"""The machine's devcluster for a whole test session, a restricted namespace for each test. Tests that use them are marked `cluster`."""
+"""The machine's devcluster for a whole test session, with the operator where a test asks for it; a namespace for each test.
+
+Tests that use them are marked `cluster`.
+"""
 
 import json
+import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from devcluster import cluster, processes
+from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane
 from devcluster.node import KUBELET
 from devcluster.state import state_folder
+from scripts.commands import Tools
+from scripts.installation import CRD, IMAGES, RELEASE, SYSTEM_NAMESPACE, archive
+from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, Place, namespace_manifest, new_place
 
 DEMO = "chatbot.dev/demo"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -55,7 +65,55 @@ def namespace(devcluster: ControlPlane) -> Iterator[str]:
     devcluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def tools(devcluster: ControlPlane) -> Tools:
+    """kubectl and helm for the devcluster, with the three images in it."""
+    archives = [str(archive(name)) for name in IMAGES]
+    subprocess.run([sys.executable, "-m", "devcluster", "load", *archives], cwd=ROOT, check=True)
+    return Tools(kubectl_binary=binary("kubectl"), helm_binary=binary("helm"), kubeconfig=str(devcluster.kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def installed(tools: Tools) -> Iterator[Tools]:
+    """The operator, installed by `helm install --wait`, and a simulator for it to talk to; all of it removed at the end."""
+    _remove(tools)
+    for name in (SYSTEM_NAMESPACE, UPSTREAM_NAMESPACE):
+        tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(name))
+    simulator = (ROOT / "examples" / "simulator.yaml").read_text().replace("chatbot-demo", UPSTREAM_NAMESPACE)
+    tools.kubectl("apply", "--server-side", "--filename=-", stdin=simulator)
+    tools.helm("install", RELEASE, str(ROOT / "charts" / "chatbot-operator"), f"--namespace={SYSTEM_NAMESPACE}", "--wait", "--timeout=2m")
+    tools.kubectl("rollout", "status", "deployment/anthropic-simulator", f"--namespace={UPSTREAM_NAMESPACE}", "--timeout=2m")
+    yield tools
+    _remove(tools)
+
+
+def _remove(tools: Tools) -> None:
+    tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--ignore-not-found", "--wait")
+    tools.kubectl("delete", "customresourcedefinition", CRD, "--ignore-not-found")
+    tools.kubectl("delete", "namespace", f"--selector={NAMESPACE_LABEL}", "--ignore-not-found")
+
+
 @pytest.fixture
-def disturbed(devcluster: ControlPlane) -> ControlPlane:
+def bare_place(installed: Tools, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A namespace of the test's own under the restricted Pod Security standard, without a Secret."""
+    with new_place(installed, re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))) as place:
+        yield place
+
+
+@pytest.fixture
+def place(bare_place: Place) -> Place:
+    """A namespace of the test's own with a Secret that the simulator accepts."""
+    bare_place.secret("chatbot-secrets", "demo")
+    return bare_place
+
+
+@pytest.fixture(scope="session")
+def emptied(tools: Tools) -> None:
+    """What `installed` made is gone again: whoever disturbs the cluster, or installs the demo, begins with an empty one."""
+    _remove(tools)
+
+
+@pytest.fixture
+def disturbed(devcluster: ControlPlane, emptied: None) -> ControlPlane:
     """The devcluster for a test that kills or removes parts of it; it runs after all others and leaves the cluster up."""
     return devcluster

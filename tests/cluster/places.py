@@ -1,0 +1,170 @@
+"""The words of the tests on a real cluster: a namespace with one chatbot or several, and somebody who keeps asking them."""
+
+import http.client
+import json
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from scripts.chat import stream_answer
+from scripts.commands import Tools
+
+ROOT = Path(__file__).resolve().parents[2]
+UPSTREAM_NAMESPACE = "e2e-upstream"
+NAMESPACE_LABEL = "chatbot.dev/e2e"
+CHATBOT = "helper"
+Manifest = dict[str, Any]
+
+SMALL: Manifest = {
+    "replicas": 1,
+    "upstream": {"baseURL": f"http://anthropic-simulator.{UPSTREAM_NAMESPACE}.svc:8000"},
+    "resources": {"requests": {"cpu": "50m"}},
+    "rollout": {"minReadySeconds": 1},
+    "probes": {"readiness": {"period": "1s", "failureThreshold": 10}},
+    "drain": {"delay": "2s", "timeout": "20s"},
+    "service": {"type": "NodePort"},
+}
+"""A spec that is ready soon, with the simulator as its upstream, on a port of 127.0.0.1."""
+
+
+def namespace_manifest(name: str) -> str:
+    """Return a namespace under the restricted Pod Security standard."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", NAMESPACE_LABEL: "true"}
+    return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, seconds: float) -> None:
+    """Return when `condition` holds; fail by the name `what` when it does not within `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.2)
+
+
+@contextmanager
+def new_place(tools: Tools, name: str) -> Iterator["Place"]:
+    """Make a namespace whose name begins with `name`, without a Secret; delete it with all that is in it, in the background."""
+    place = Place(tools, f"e2e-{name[:40]}-{uuid.uuid4().hex[:6]}")
+    tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(place.namespace))
+    yield place
+    sys.stdout.write(place.kubectl("describe", "chatbot"))  # pytest shows it when the test failed
+    place.kubectl("delete", "chatbot", "--all", "--wait=false")
+    tools.kubectl("delete", "namespace", place.namespace, "--wait=false")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace and one chatbot in it; `dataclasses.replace` gives another one beside it."""
+
+    tools: Tools
+    namespace: str
+    chatbot: str = CHATBOT
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl in the namespace."""
+        return self.tools.kubectl(*arguments, f"--namespace={self.namespace}", stdin=stdin)
+
+    def get(self, *arguments: str) -> Manifest:
+        """Return what `kubectl get` finds in the namespace."""
+        return self.tools.kubectl_json("get", *arguments, f"--namespace={self.namespace}")
+
+    def secret(self, name: str, key: str) -> None:
+        """Create a Secret with an API key."""
+        self.kubectl("create", "secret", "generic", name, "--from-file=anthropic-api-key=/dev/stdin", stdin=key)
+
+    def apply(self, **spec: Any) -> None:
+        """Apply the chatbot; `spec` replaces whole fields of a small one, None leaves a field out."""
+        complete = {name: value for name, value in {**SMALL, **spec}.items() if value is not None}
+        self.create("chatbot.dev/v1alpha1", "ChatbotDeployment", self.chatbot, complete)
+
+    def create(self, api_version: str, kind: str, name: str, spec: Manifest) -> None:
+        """Apply any object."""
+        manifest = {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=json.dumps(manifest))
+
+    def wait(self, condition: str, *, seconds: float = 120) -> None:
+        """Wait as `kubectl wait` does."""
+        self.kubectl("wait", f"chatbot/{self.chatbot}", f"--for={condition}", f"--timeout={seconds:.0f}s")
+
+    def wait_ready(self, *, seconds: float = 120) -> None:
+        """Wait until this generation is rolled out."""
+        self.wait("condition=Ready", seconds=seconds)
+
+    def resource(self) -> Manifest:
+        """Return the chatbot."""
+        return self.get("chatbot", self.chatbot)
+
+    def condition(self, kind: str) -> dict[str, str]:
+        """Return a condition of the chatbot, empty when it is not there."""
+        conditions = self.resource().get("status", {}).get("conditions", ())
+        return next((condition for condition in conditions if condition["type"] == kind), {})
+
+    def deployment(self) -> Manifest:
+        """Return the chatbot's Deployment."""
+        return self.get("deployment", self.chatbot)
+
+    def replicas(self) -> int:
+        """Return how many pods the Deployment is told to have."""
+        replicas: int = self.deployment()["spec"]["replicas"]
+        return replicas
+
+    def pods(self) -> list[Manifest]:
+        """Return the chatbot's pods, without those that end."""
+        ours = f"--selector=app.kubernetes.io/managed-by=chatbot-operator,app.kubernetes.io/instance={self.chatbot}"
+        items: list[Manifest] = self.get("pods", ours)["items"]
+        return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self) -> list[str]:
+        """Return the names of the pods that take requests."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.pods()
+            if any(state["type"] == "Ready" and state["status"] == "True" for state in pod["status"].get("conditions", ()))
+        ]
+
+    def port(self) -> int:
+        """Return the Service's port on 127.0.0.1."""
+        port: int = self.get("service", self.chatbot)["spec"]["ports"][0]["nodePort"]
+        return port
+
+    def ask(self, question: str = "Hello, how are you?") -> list[str]:
+        """Return the pieces of an answer."""
+        return list(stream_answer("127.0.0.1", self.port(), question))
+
+
+@dataclass
+class Caller:
+    """Asks, each time on a new connection, until it is stopped; remembers every status."""
+
+    port: int
+    pause_seconds: float = 0.0
+    statuses: list[int | str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.pause_seconds):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            try:
+                connection.request("POST", "/api/chat", body=b'{"message": "ping"}', headers={"Content-Type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+                self.statuses.append(response.status)
+            except (OSError, http.client.HTTPException) as error:
+                self.statuses.append(repr(error))
+            finally:
+                connection.close()

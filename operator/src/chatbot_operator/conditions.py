@@ -1,8 +1,9 @@
-"""The conditions beside Ready, Reconciling and Stalled: each a pure function of the view, and none changes whether the resource is Ready.
+"""The conditions beside Ready, Reconciling and Stalled: each a pure judgement of the view, and none changes whether the resource is Ready.
 
 A message says what is the case and, unless all is well, ends with what to do. Figures that move with traffic are left out of it.
 """
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Literal
@@ -58,6 +59,10 @@ class ConditionReason(StrEnum):
     AUTOSCALING = "Autoscaling"
 
 
+Judgement = tuple[ConditionStatus, ConditionReason, str]
+"""Status, reason and message of a condition; none at all where it is there only while it is true."""
+
+
 def build_condition(kind: ConditionType, status: ConditionStatus, reason: str, message: str) -> Manifest:
     """Return a condition without generation and time."""
     return {"type": kind, "status": status, "reason": reason, "message": clip(message, MAX_MESSAGE)}
@@ -70,58 +75,55 @@ def clip(text: str, length: int) -> str:
 
 def derive_conditions(view: View) -> tuple[Manifest, ...]:
     """Return the conditions that are always there, and those that are true."""
-    always = (_available(view), _credentials_valid(view), _model_available(view), _upstream_available(view), _slo_met(view))
-    overridden = _scale_overridden(view)
-    return (*always, overridden) if overridden else always
+    return tuple(build_condition(kind, *found) for kind, judge in _JUDGES.items() if (found := judge(view)) is not None)
 
 
-def _available(view: View) -> Manifest:
-    kind = ConditionType.AVAILABLE
+def _available(view: View) -> Judgement:
     if view.count("readyReplicas"):
-        return build_condition(kind, "True", ConditionReason.PODS_SERVING, "At least one pod serves.")
+        return "True", ConditionReason.PODS_SERVING, "At least one pod serves."
     if view.wanted == 0:
-        return build_condition(kind, "False", ConditionReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up.")
-    return build_condition(kind, "False", ConditionReason.NO_READY_PODS, "No pod serves: see the condition Ready.")
+        return "False", ConditionReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up."
+    return "False", ConditionReason.NO_READY_PODS, "No pod serves: see the condition Ready."
 
 
-def _credentials_valid(view: View) -> Manifest:
-    kind, secret = ConditionType.CREDENTIALS_VALID, view.resource.spec.credentials.secret_ref
+def _credentials_valid(view: View) -> Judgement:
+    secret = view.resource.spec.credentials.secret_ref
     what = f"key {secret.key} of Secret {secret.name}"
     match worst_credentials(view.judges):
         case CredentialsState.ACCEPTED:
-            return build_condition(kind, "True", ConditionReason.ACCEPTED, f"The API accepts {what}.")
+            return "True", ConditionReason.ACCEPTED, f"The API accepts {what}."
         case CredentialsState.UNVERIFIED:
             message = f"The API could not be asked about {what} yet; the pods go on asking. See the condition Ready if it lasts."
-            return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
+            return "Unknown", ConditionReason.UNVERIFIED, message
         case CredentialsState.MISSING:
             message = f"There is no {what}. {create_secret_hint(view.resource)}"
-            return build_condition(kind, "False", ConditionReason.SECRET_MISSING, message)
+            return "False", ConditionReason.SECRET_MISSING, message
         case CredentialsState.REJECTED:
             message = f"The API refuses {what}. {replace_secret_hint(view.resource)}"
-            return build_condition(kind, "False", ConditionReason.KEY_REJECTED, message)
+            return "False", ConditionReason.KEY_REJECTED, message
         case None:
-            return _unheard(kind, view, "checks the key")
+            return _unheard(view, "checks the key")
 
 
-def _model_available(view: View) -> Manifest:
-    kind, name = ConditionType.MODEL_AVAILABLE, view.resource.spec.model.name
+def _model_available(view: View) -> Judgement:
+    name = view.resource.spec.model.name
     match worst_model(view.judges):
         case ModelState.AVAILABLE if any(pod.deprecated for pod in view.judges):
             message = f"The model {name} is deprecated{_until_retirement(view)}. Set spec.model.name to its successor before it is retired."
-            return build_condition(kind, "True", ConditionReason.MODEL_DEPRECATED, message)
+            return "True", ConditionReason.MODEL_DEPRECATED, message
         case ModelState.AVAILABLE:
-            return build_condition(kind, "True", ConditionReason.MODEL_FOUND, f"The API offers the model {name}.")
+            return "True", ConditionReason.MODEL_FOUND, f"The API offers the model {name}."
         case ModelState.UNVERIFIED:
             message = f"The API has not said yet whether it offers the model {name}. See the condition CredentialsValid if it lasts."
-            return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
+            return "Unknown", ConditionReason.UNVERIFIED, message
         case ModelState.NOT_FOUND:
             message = f"The model {name} does not exist or is not open to this key. Set spec.model.name to one that is available."
-            return build_condition(kind, "False", ConditionReason.MODEL_NOT_FOUND, message)
+            return "False", ConditionReason.MODEL_NOT_FOUND, message
         case ModelState.RETIRED:
             message = f"The model {name} is retired. Set spec.model.name to its successor."
-            return build_condition(kind, "False", ConditionReason.MODEL_RETIRED, message)
+            return "False", ConditionReason.MODEL_RETIRED, message
         case None:
-            return _unheard(kind, view, "asks for the model")
+            return _unheard(view, "asks for the model")
 
 
 def _until_retirement(view: View) -> str:
@@ -137,50 +139,49 @@ def _until_retirement(view: View) -> str:
             return f" and retired in {days} days"
 
 
-def _upstream_available(view: View) -> Manifest:
-    kind = ConditionType.UPSTREAM_AVAILABLE
+def _upstream_available(view: View) -> Judgement:
     breakers = {pod.breaker for pod in view.judges}
     if not breakers:
-        return _unheard(kind, view, "calls the API")
+        return _unheard(view, "calls the API")
     if breakers != {BreakerState.CLOSED}:
         return _breakers_open(view, some=BreakerState.CLOSED in breakers)
     if not {CredentialsState.ACCEPTED, CredentialsState.REJECTED} & {pod.credentials for pod in view.judges}:
         message = "The API has not answered any pod yet. See the condition CredentialsValid if it lasts."
-        return build_condition(kind, "Unknown", ConditionReason.UNVERIFIED, message)
-    return build_condition(kind, "True", ConditionReason.BREAKERS_CLOSED, "The API answers every pod.")
+        return "Unknown", ConditionReason.UNVERIFIED, message
+    return "True", ConditionReason.BREAKERS_CLOSED, "The API answers every pod."
 
 
-def _breakers_open(view: View, *, some: bool) -> Manifest:
+def _breakers_open(view: View, *, some: bool) -> Judgement:
     seen = view.fleet.last_error_type()
     who, reason = ("some pods", ConditionReason.SOME_BREAKERS_OPEN) if some else ("every pod", ConditionReason.ALL_BREAKERS_OPEN)
     message = (
         f"The API at {view.resource.spec.upstream.base_url} fails{f' ({seen})' if seen else ''} for {who}: requests fail fast, and it is"
         " tried again by itself. If it lasts, see the provider's status page and whether the pods' egress is open."
     )
-    return build_condition(ConditionType.UPSTREAM_AVAILABLE, "False", reason, message)
+    return "False", reason, message
 
 
-def _slo_met(view: View) -> Manifest:
-    kind, promised = ConditionType.SLO_MET, view.resource.spec.slo
+def _slo_met(view: View) -> Judgement:
+    promised = view.resource.spec.slo
     if not view.fleet.pods:
-        return _unheard(kind, view, "measures anything")
+        return _unheard(view, "measures anything")
     seen = figures.measured(view)
     if seen is None:
         message = "Pods of different generations are not measured together: wait for the end of the rollout, see the condition Ready."
-        return build_condition(kind, "Unknown", ConditionReason.ROLLING_OUT, message)
+        return "Unknown", ConditionReason.ROLLING_OUT, message
     if seen.requests < promised.min_samples:
         message = (
             f"There were fewer than {promised.min_samples} requests within {promised.window}, too few to judge."
             " Wait for traffic or lower spec.slo.minSamples."
         )
-        return build_condition(kind, "Unknown", ConditionReason.TOO_LITTLE_TRAFFIC, message)
+        return "Unknown", ConditionReason.TOO_LITTLE_TRAFFIC, message
     if missed := _missed(view, seen):
         message = (
             f"Within {promised.window} {' and '.join(missed)}: see status.slo and the condition UpstreamAvailable."
             " Add replicas, raise spec.resources, or correct spec.slo."
         )
-        return build_condition(kind, "False", ConditionReason.OBJECTIVES_MISSED, message)
-    return build_condition(kind, "True", ConditionReason.OBJECTIVES_MET, f"What spec.slo promises was kept within {promised.window}.")
+        return "False", ConditionReason.OBJECTIVES_MISSED, message
+    return "True", ConditionReason.OBJECTIVES_MET, f"What spec.slo promises was kept within {promised.window}."
 
 
 def _missed(view: View, seen: Traffic) -> tuple[str, ...]:
@@ -201,7 +202,7 @@ def _basis_points(percentage: str) -> int:
     return int(Decimal(percentage) * 100)
 
 
-def _scale_overridden(view: View) -> Manifest | None:
+def _scale_overridden(view: View) -> Judgement | None:
     scaling = view.resource.spec.autoscaling
     if not scaling.enabled or view.resource.spec.replicas == 0:
         return None
@@ -209,10 +210,20 @@ def _scale_overridden(view: View) -> Manifest | None:
         f"spec.autoscaling decides the number of pods ({scaling.min_replicas} to {scaling.max_replicas}): spec.replicas and kubectl scale"
         " have no effect, but for 0, which stops the service. Set spec.autoscaling.enabled: false to scale otherwise."
     )
-    return build_condition(ConditionType.SCALE_OVERRIDDEN, "True", ConditionReason.AUTOSCALING, message)
+    return "True", ConditionReason.AUTOSCALING, message
 
 
-def _unheard(kind: ConditionType, view: View, what_a_pod_does: str) -> Manifest:
+def _unheard(view: View, what_a_pod_does: str) -> Judgement:
     if view.wanted == 0:
-        return build_condition(kind, "Unknown", ConditionReason.SCALED_TO_ZERO, f"No pod {what_a_pod_does} at replicas: 0. Scale up.")
-    return build_condition(kind, "Unknown", ConditionReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts.")
+        return "Unknown", ConditionReason.SCALED_TO_ZERO, f"No pod {what_a_pod_does} at replicas: 0. Scale up."
+    return "Unknown", ConditionReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts."
+
+
+_JUDGES: Final[Mapping[ConditionType, Callable[[View], Judgement | None]]] = {
+    ConditionType.AVAILABLE: _available,
+    ConditionType.CREDENTIALS_VALID: _credentials_valid,
+    ConditionType.MODEL_AVAILABLE: _model_available,
+    ConditionType.UPSTREAM_AVAILABLE: _upstream_available,
+    ConditionType.SLO_MET: _slo_met,
+    ConditionType.SCALE_OVERRIDDEN: _scale_overridden,
+}

@@ -36,7 +36,14 @@ def test_news_of_the_status_alone_is_told_from_other_news(cache: Cache) -> None:
     assert cache.put(manifest(version=3, generation=2)) is News.INTENT
     assert cache.put(manifest(version=4, generation=2, labels={"app": "other"})) is News.INTENT
     assert cache.put(manifest(version=5, generation=2, labels={"app": "other"}, uid="successor")) is News.INTENT
-    assert cache.forget(manifest(version=6)) is News.INTENT
+    assert cache.forget(manifest(version=6)) is News.GONE
+
+
+def test_count_of_the_rollouts_is_news_of_the_status(cache: Cache) -> None:
+    cache.put(manifest(version=1, generation=1, annotations={"a": "b"}))
+
+    assert cache.put(manifest(version=2, generation=1, annotations={"a": "b", "deployment.kubernetes.io/revision": "1"})) is News.STATUS
+    assert cache.put(manifest(version=3, generation=1, annotations={"a": "c", "deployment.kubernetes.io/revision": "1"})) is News.INTENT
 
 
 def test_without_a_generation_every_change_may_be_one_of_the_intent(cache: Cache) -> None:

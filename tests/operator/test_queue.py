@@ -100,6 +100,19 @@ def test_earlier_of_two_delays_wins_and_the_later_one_is_dropped(queue: Queue[st
     assert queue.pop() is None
 
 
+def test_work_on_a_key_covers_what_was_planned_before_it(queue: Queue[str], clock: Clock) -> None:
+    queue.add_after("a", 5)
+    queue.add("a")
+    queue.pop()
+    queue.add_after("a", 50)
+    queue.done("a")
+
+    clock.now += 49
+    assert queue.pop() is None
+    clock.now += 1
+    assert queue.pop() == "a"
+
+
 def test_backoff_doubles_up_to_the_cap_and_starts_over_after_forget(queue: Queue[str]) -> None:
     delays = [queue.backoff("a") for _ in range(6)]
     queue.forget("a")
@@ -182,7 +195,7 @@ async def test_many_workers_share_keys_without_ever_meeting_on_one() -> None:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Against a model: what was added after the last hand-out of a key is owed to that key."""
+    """Against a model: what was added or planned after the last hand-out of a key is owed to that key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,6 +236,7 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             assert key in available
             self.owed.remove(key)
+            self.due.pop(key, None)
             self.working.add(key)
 
     @precondition(lambda self: self.working)

@@ -13,24 +13,23 @@ from contextlib import suppress
 import structlog
 
 from chatbot_operator import errors, telemetry
-from chatbot_operator.cache import Cache, News, ResourceKey
+from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.events import Recorder
-from chatbot_operator.informer import Change, Informer
+from chatbot_operator.informer import Informer
 from chatbot_operator.lease import Elector
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.probe import Prober
-from chatbot_operator.queue import Lane, Queue
+from chatbot_operator.queue import Queue
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import KIND
 from chatbot_operator.settings import Settings
+from chatbot_operator.triggers import Triggers
 from chatbot_operator.watch import Watch
 from chatbot_operator.worker import work
 
 STUCK_SECONDS = 300
 """A reconcile that takes longer than this is stuck, since each of its requests has a timeout; so are workers that take no key."""
-CALM_SECONDS = 0.2
-"""From a change of a status, of which a rollout makes many, to the pass that looks at all of them."""
 
 logger = structlog.get_logger()
 
@@ -59,9 +58,10 @@ class Operator:
         self._leading = False
         self._cache = Cache()
         self._queue: Queue[ResourceKey] = Queue(clock=clock)
+        self._triggers = Triggers(self._queue, nudge=lambda key: self._prober.nudge(key))  # noqa: PLW0108 (made below, and of this)
         self._prober = Prober(
             self._cache,
-            on_change=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            on_change=self._triggers.look_soon,
             prompt_seconds=lambda key: self._reconciler.attention_seconds(key),  # noqa: PLW0108 (made below, and of this)
             heartbeats=self._heartbeats,
             interval_seconds=settings.report_interval_seconds,
@@ -80,7 +80,7 @@ class Operator:
         self._informer = Informer(
             cluster,
             self._cache,
-            on_change=self._owned_changed,
+            on_change=self._triggers.owned_changed,
             on_served=self._reconcile_all,
             heartbeats=self._heartbeats,
             namespaces=settings.watch_namespaces,
@@ -90,8 +90,8 @@ class Operator:
         self._watch = Watch(
             cluster,
             self._cache,
-            on_change=self._queue.add,
-            on_resync=lambda key: self._queue.add(key, lane=Lane.ROUTINE),
+            on_change=self._triggers.resource_changed,
+            on_resync=self._triggers.look_again,
             heartbeats=self._heartbeats,
             namespaces=settings.watch_namespaces,
             resync_interval_seconds=settings.resync_interval_seconds,
@@ -128,19 +128,9 @@ class Operator:
         if not self._watch.complete:
             yield f"the {KIND}s are not listed yet"
 
-    def _owned_changed(self, change: Change) -> None:
-        if change.resource is None:
-            return
-        if change.key.kind == "EndpointSlice":
-            self._prober.nudge(change.resource)
-        if change.key.kind == "EndpointSlice" or change.news is News.STATUS:
-            self._queue.add_after(change.resource, CALM_SECONDS, lane=Lane.ROUTINE)
-        else:
-            self._queue.add(change.resource)
-
     def _reconcile_all(self) -> None:
         for entry in self._cache.entries(KIND):
-            self._queue.add(ResourceKey(entry.key.namespace, entry.key.name), lane=Lane.ROUTINE)
+            self._triggers.look_again(ResourceKey(entry.key.namespace, entry.key.name))
 
     async def _lead(self) -> None:
         """Work for as long as this process leads, and stand by otherwise."""

@@ -50,7 +50,8 @@ class News(IntEnum):
     NOTHING = 0
     STATUS = 1
     INTENT = 2
-    """Anything but the status: a new object, another spec, other labels, a deletion."""
+    """Anything but the status: a new object, another spec, other labels."""
+    GONE = 3
 
 
 class Entry(NamedTuple):
@@ -87,13 +88,16 @@ class Entry(NamedTuple):
         return decoded
 
 
-_INTENT_METADATA: Final = ("labels", "annotations", "ownerReferences", "deletionTimestamp", "finalizers")
+_INTENT_METADATA: Final = ("labels", "ownerReferences", "deletionTimestamp", "finalizers")
+_REVISION: Final = "deployment.kubernetes.io/revision"
+"""An annotation that the Deployment's controller counts its rollouts by, which is as good as status."""
 
 
 def _intent(metadata: Manifest) -> int:
     """Return a hash of the metadata that people and controllers set; the generation stands for the spec where the API keeps one."""
     spec = metadata.get("generation") or metadata["resourceVersion"]
-    return hash((spec, orjson.dumps([metadata.get(name) for name in _INTENT_METADATA])))
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _REVISION}
+    return hash((spec, orjson.dumps([annotations, *(metadata.get(name) for name in _INTENT_METADATA)])))
 
 
 def resource_key(manifest: Manifest) -> ResourceKey | None:
@@ -182,7 +186,7 @@ class Cache:
         self._tombstones[key] = max(version, self._tombstones.pop(key, 0))
         if len(self._tombstones) > MAX_TOMBSTONES:
             del self._tombstones[next(iter(self._tombstones))]
-        return News.INTENT if known else News.NOTHING
+        return News.GONE if known else News.NOTHING
 
     def replace(self, kind: str, listed: Iterable[Entry], *, listed_at: int, namespace: str | None = None) -> list[Entry]:
         """Take a whole list of `kind` (of one namespace, or all), read at version `listed_at`; return what is news or gone."""

@@ -96,8 +96,12 @@ class Queue(Generic[Key]):
         """Start over with the shortest backoff for `key`."""
         self._failures.pop(key, None)
 
+    def works_on(self, key: Key) -> bool:
+        """Tell whether a worker has taken `key` and is not done with it."""
+        return key in self._working
+
     def pop(self) -> Key | None:
-        """Take the next key, or None; whoever takes it must call `done`."""
+        """Take the next key, or None; whoever takes it must call `done`. What was planned for it is done with it, too."""
         self._promote()
         urgent, routine = self._waiting[Lane.URGENT], self._waiting[Lane.ROUTINE]
         if routine and (not urgent or self._streak >= URGENT_STREAK):
@@ -107,6 +111,7 @@ class Queue(Generic[Key]):
         else:
             return None
         key = next(iter(lane))
+        self._due.pop(key, None)
         now = self._clock()
         self.on_started(now - lane.pop(key))
         self._working[key] = self._taken_at = now

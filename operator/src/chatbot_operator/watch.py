@@ -14,7 +14,7 @@ import kopf
 import structlog
 
 from chatbot_operator import errors
-from chatbot_operator.cache import Cache, Entry, ObjectKey, ResourceKey
+from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey
 from chatbot_operator.cluster import Cluster, Connection
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, Manifest
@@ -123,7 +123,7 @@ class Watch:
         cluster: Cluster,
         cache: Cache,
         *,
-        on_change: Callable[[ResourceKey], None],
+        on_change: Callable[[ResourceKey, News], None],
         on_resync: Callable[[ResourceKey], None],
         after_start: Callable[[], None] = lambda: None,
         heartbeats: Heartbeats | None = None,
@@ -165,7 +165,7 @@ class Watch:
         manifest["metadata"].pop("managedFields", None)
         news = self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest)
         if news:
-            self._on_change(ResourceKey.of(manifest))
+            self._on_change(ResourceKey.of(manifest), news)
 
     async def _resync(self) -> None:
         """List everything now and then: kopf never says that an object vanished while it was not watching."""
@@ -194,7 +194,7 @@ class Watch:
                 listed += map(Entry.of, page.items)
                 version = page.version
             for entry in self._cache.replace(KIND, listed, listed_at=int(version), namespace=namespace):
-                self._on_change(_resource(entry.key))
+                self._on_change(_resource(entry.key), News.INTENT)
             for entry in listed:
                 self._on_resync(_resource(entry.key))
 

@@ -102,9 +102,15 @@ class Reconciler:
         if self._must_be_heard_first(key, manifest):
             return NOT_READY_SECONDS
         due = await self._report(manifest, await self._observe(resource, problem, replicas=replicas), resource)
-        again = PROBLEM_SECONDS if problem and not problem.passing else self.attention_seconds(key)
+        again = self._look_again_seconds(key, problem)
         decide = autoscale.INTERVAL_SECONDS if resource.spec.autoscaling.enabled and replicas else None
         return min((seconds for seconds in (due, again, decide) if seconds is not None), default=None)
+
+    def _look_again_seconds(self, key: ResourceKey, problem: Problem | None) -> float | None:
+        """Return when to look for what no event announces: what stood in the way is gone, or unready pods say something else."""
+        if problem and not problem.passing:
+            return PROBLEM_SECONDS
+        return self.attention_seconds(key) if problem or key in self._pods else None
 
     def _decide_replicas(self, key: ResourceKey, resource: ChatbotDeployment) -> int:
         """Return how many pods there should be: as the spec says, or as the load does where it may."""

@@ -26,6 +26,7 @@ def deployment_of(
         "updatedReplicas": updated,
         "readyReplicas": ready,
         "availableReplicas": metadata.get("available", ready),
+        "terminatingReplicas": metadata.get("terminating", 0),
         "conditions": [*conditions],
     }
     containers = [{"name": "chatbot", "image": "general-purpose-chatbot:0.1.0"}]

@@ -153,9 +153,10 @@ def test_stopped_is_ready_and_not_available() -> None:
     resource = resource_of({"replicas": 0})
 
     ending = derived(Observed(deployment=deployment_of(replicas=2, ready=1, updated=2)), resource=resource)
+    draining = derived(Observed(deployment=deployment_of(replicas=0, ready=0, updated=0, terminating=2)), resource=resource)
     stopped = derived(Observed(deployment=deployment_of(replicas=0, ready=0, updated=0)), resource=resource)
 
-    assert conditions_of(ending)["Reconciling"] == ("True", "ScalingDown")
+    assert conditions_of(ending)["Reconciling"] == conditions_of(draining)["Reconciling"] == ("True", "ScalingDown")
     assert stopped["state"] == "Stopped"
     assert set(conditions_of(stopped)) == ALWAYS
     assert (conditions_of(stopped)["Ready"], conditions_of(stopped)["Available"]) == (("True", "ScaledToZero"), ("False", "ScaledToZero"))

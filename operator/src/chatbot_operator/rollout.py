@@ -98,7 +98,7 @@ def _creating(view: View) -> Verdict | None:
 def _stopped(view: View) -> Verdict | None:
     if view.wanted > 0 or not view.deployment_is_current:
         return None
-    if left := view.count("replicas"):
+    if left := view.count("replicas") + view.count("terminatingReplicas"):  # the latter from Kubernetes 1.35 on
         return _reconciling(view, Reason.SCALING_DOWN, f"{left} pods are finishing their work.", state=State.PROGRESSING)
     message = "Stopped by spec.replicas: 0. Scale up to serve again."
     return Verdict(phase=Phase.READY, state=State.STOPPED, reason=Reason.SCALED_TO_ZERO, message=message)

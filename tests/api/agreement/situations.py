@@ -72,6 +72,9 @@ SITUATIONS: Mapping[str, Situation] = {
     "rolling out while old pods serve": Situation(Outcome.WAIT, (_seen(UNREADY, OLD),)),
     "ready for less than a few seconds": Situation(Outcome.WAIT, (_seen(deployment_of(available=2)),)),
     "scaling to zero": Situation(Outcome.WAIT, (_seen(deployment_of(replicas=2, ready=1)),), {"replicas": 0}),
+    "scaled to zero while pods finish their work": Situation(
+        Outcome.WAIT, (_seen(deployment_of(replicas=0, ready=0, updated=0, terminating=1)),), {"replicas": 0}
+    ),
     "pods lost": Situation(Outcome.WAIT, (_READY, _seen(deployment_of(ready=1, conditions=[COMPLETE])))),
     "edited since": Situation(Outcome.WAIT, (_READY,), since=(_EDIT,)),
     "stopped, and edited since": Situation(

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -14,6 +15,7 @@ from chatbot_operator.resource import Manifest
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane
 from tests.api.agreement.health import health
+from tests.api.agreement.situations import KEPT, RELEASED
 from tests.api.agreement.waiting import PATIENT_SECONDS, Helm, ended, holds
 from tests.api.operator_process import Namespace, grant, start_operator, wait_until
 from tests.api.pods import run_until_ready
@@ -21,12 +23,18 @@ from tests.api.pods import run_until_ready
 pytestmark = pytest.mark.api
 
 QUICK: dict[str, Any] = {"replicas": 2, "rollout": {"minReadySeconds": 0}}
+INSTANCE = "--selector=app.kubernetes.io/instance={}"
 EDITED = QUICK | {"logging": {"level": "debug"}}
 
 
-@pytest.fixture
-def team(control_plane_with_crd: ControlPlane, namespace: str) -> Namespace:
-    return Namespace(control_plane_with_crd, namespace)
+@pytest.fixture(scope="module")
+def team(control_plane_with_crd: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
+    """A namespace that an operator watches."""
+    team, directory = Namespace(control_plane_with_crd, f"history-{uuid.uuid4().hex[:6]}"), tmp_path_factory.mktemp("operator")
+    team.plane.kubectl("create", "namespace", team.name)
+    with start_operator(grant(team.plane, team.name, directory), directory):
+        yield team
+    team.plane.kubectl("delete", "namespace", team.name, "--wait=false")
 
 
 @contextmanager
@@ -81,7 +89,7 @@ def test_nobody_is_told_too_early(team: Namespace, tmp_path: Path) -> None:
     helm, file = Helm(team, tmp_path), tmp_path / "versions.json"
     team.kubectl("create", "deployment", "taken", "--image=someone:else")
 
-    with start_operator(grant(team.plane, team.name, tmp_path), tmp_path), recorded(team, file):
+    with recorded(team, file):
         roll_out(team, helm, spec=QUICK, generation=1)
         roll_out(team, helm, spec=EDITED, generation=2)
         team.kubectl("scale", "chatbot/bot", "--replicas=0")
@@ -98,3 +106,19 @@ def test_nobody_is_told_too_early(team: Namespace, tmp_path: Path) -> None:
     for version, verdict in verdicts:
         counts = {version["status"].get(count) for count in ("replicas", "updatedReplicas", "readyReplicas")}
         assert verdict.kstatus != "Current" or counts == {version["spec"]["replicas"]}, version
+
+
+def test_it_is_stopped_when_no_pod_is_left(team: Namespace) -> None:
+    team.apply("ending", replicas=1)
+    run_until_ready(team, "ending")
+    pod = f"pod/{json.loads(team.kubectl('get', 'pods', INSTANCE.format('ending'), '--output=json'))['items'][0]['metadata']['name']}"
+    team.kubectl("patch", pod, *KEPT[1:])
+
+    team.kubectl("scale", "chatbot/ending", "--replicas=0")
+    wait_until(lambda: team.condition("ending", "Reconciling"), lambda told: told and told["message"] == "1 pods are finishing their work.")
+    assert not holds(team, "ending", "Ready")
+    team.kubectl("patch", pod, *RELEASED[1:])
+
+    ready = wait_until(lambda: team.condition("ending", "Ready"), lambda told: told and told["status"] == "True")
+    assert ready is not None
+    assert ready["reason"] == "ScaledToZero"

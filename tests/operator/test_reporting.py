@@ -152,14 +152,23 @@ def test_next_generation_starts_a_rollout_of_its_own(reporting: Reporting, clock
 
 
 def test_counts_are_written_now_and_then_and_figures_once_a_minute(reporting: Reporting, clock: Time) -> None:
-    assert due(reporting, rolling_out(readyReplicas=1), rolling_out(readyReplicas=2)) == 0
+    assert due(reporting, ready(readyReplicas=1), ready(readyReplicas=2)) == 0
     reporting.written(KEY)
     clock.now += 5
 
-    assert due(reporting, rolling_out(readyReplicas=2), rolling_out(readyReplicas=3)) == PROGRESS_SECONDS - 5
+    assert due(reporting, ready(readyReplicas=2), ready(readyReplicas=3)) == PROGRESS_SECONDS - 5
     assert due(reporting, ready(slo={"samples": 1}), ready(slo={"samples": 2})) == FIGURES_SECONDS - 5
     assert due(reporting, ready(), ready()) is None
     assert due(reporting, rolling_out(), ready()) == 0
+
+
+def test_counts_of_a_rollout_that_was_told_are_told_again_after_as_long(reporting: Reporting, clock: Time) -> None:
+    reporting.written(KEY)
+    clock.now += 5
+    assert due(reporting, rolling_out(readyReplicas=2), rolling_out(readyReplicas=3)) == LONG_SECONDS - 5
+
+    reporting.seconds_until_due(ResourceKey("team", "other"), BORN, rolling_out(), min_ready_seconds=5)
+    assert due(reporting, rolling_out(readyReplicas=2), rolling_out(readyReplicas=3)) == pytest.approx(LONG_SECONDS + CROWD_SECONDS - 5)
 
 
 def test_what_is_gone_is_forgotten(reporting: Reporting) -> None:

@@ -18,11 +18,11 @@ from chatbot_operator.status import ConditionType, substantially_differs
 STILL_SECONDS = 5.0
 """A rollout without progress for so long, beside the time that a pod must stay ready, is told."""
 LONG_SECONDS = 30.0
-"""A rollout that has taken so long is told, whatever it does."""
+"""A rollout that has taken so long is told, whatever it does, and its counts again after as long."""
 CROWD_SECONDS = 0.2
-"""Both wait so much longer for each other rollout that goes on: all are slow then, and a word on each makes them slower."""
+"""All of that waits so much longer for each other rollout that goes on: all are slow then, and a word on each makes them slower."""
 PROGRESS_SECONDS = 15.0
-"""Between two writes that change counts and messages only."""
+"""Between two writes that change counts and messages only, once a rollout is over."""
 FIGURES_SECONDS = 60.0
 """Between two writes that change figures only."""
 
@@ -125,7 +125,7 @@ class Reporting:
             case Urgency.ROLLOUT:
                 due = self._rollout_due(key, new, min_ready_seconds)
             case Urgency.PROGRESS:
-                due = self._written_at.get(key, 0) + PROGRESS_SECONDS
+                due = self._written_at.get(key, 0) + self._progress_seconds(new)
             case Urgency.FIGURES:
                 due = self._written_at.get(key, 0) + FIGURES_SECONDS
         return max(0.0, due - self._clock())
@@ -139,6 +139,9 @@ class Reporting:
         """Forget a resource that is gone."""
         self._written_at.pop(key, None)
         self._rollouts.pop(key, None)
+
+    def _progress_seconds(self, new: Manifest) -> float:
+        return PROGRESS_SECONDS if _is_settled(new) else LONG_SECONDS + CROWD_SECONDS * len(self._rollouts)
 
     def _rollout_due(self, key: ResourceKey, new: Manifest, min_ready_seconds: int) -> float:
         now, counts = self._clock(), tuple(new.get(name, 0) for name in _COUNTS)

@@ -17,6 +17,7 @@ from chatbot_operator.drift import differences
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane
+from tests.faults import connections
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -42,15 +43,11 @@ class Team:
 
     def call(self, method: str, path: str, body: Manifest | None = None, *, content_type: str = "application/json") -> Manifest:
         """Send one request as administrator; raise Refused unless it is granted."""
-        connection = http.client.HTTPSConnection("127.0.0.1", self.plane.port, context=self.plane._tls, timeout=30)
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": content_type})
-            response = connection.getresponse()
-            content = response.read()
-        finally:
-            connection.close()
-        if response.status >= 300:
-            raise Refused(response.status, content.decode())
+        text = json.dumps(body) if body is not None else None
+        request = connections.Request(method, path, text, {"Content-Type": content_type})
+        status, content = connections.send(self.plane, request)
+        if status >= 300:
+            raise Refused(status, content.decode())
         answer: Manifest = json.loads(content)
         return answer
 
@@ -131,6 +128,10 @@ class Team:
                 owners = child["metadata"].get("ownerReferences") or ({"uid": ""},)
                 found.setdefault(owners[0]["uid"], []).append(child)
         return found
+
+    def children_of(self, name: str) -> list[Manifest]:
+        """Return every child of one resource."""
+        return [child for kind in CHILD_KINDS for child in self.select(kind, names.selector(name))]
 
     def end_state(self, name: str) -> Manifest:
         """Return a resource's status and children, without what differs from one run to the next and means nothing."""

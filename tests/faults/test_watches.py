@@ -17,9 +17,9 @@ from tests.faults.supervised import Supervised
 
 pytestmark = pytest.mark.faults
 
-RESYNC_SECONDS = 10
+RESYNC_SECONDS = 3
 ENVIRONMENT = {"OPERATOR_RESYNC_INTERVAL_SECONDS": str(RESYNC_SECONDS)}
-REPAIRED_SECONDS = RESYNC_SECONDS * 1.1 + 10
+REPAIRED_SECONDS = RESYNC_SECONDS * 1.1 + 30
 SPEC = {"replicas": 0, "image": "chat:1", "systemPrompt": "Be brief."}
 CHANGED = {**SPEC, "image": "chat:2", "systemPrompt": "Be kind."}
 
@@ -45,12 +45,10 @@ def bots(supervisor: Supervised) -> dict[str, str]:
 
 def wrong(supervisor: Supervised, name: str) -> list[str]:
     """Return what is wrong with a resource; what was deleted must have left nothing."""
-    resource = supervisor.team.get(KIND, name)
-    children = supervisor.team.children()
+    resource, children = supervisor.team.get(KIND, name), supervisor.team.children_of(name)
     if resource is None:
-        every = (child for mine in children.values() for child in mine)
-        return [f"{child['kind']} is left" for child in every if child["metadata"]["name"].startswith(name)]
-    return deviations(resource, children.get(resource["metadata"]["uid"], []), settings=supervisor.settings)
+        return [f"{child['kind']} is left" for child in children]
+    return deviations(resource, children, settings=supervisor.settings)
 
 
 def happen(supervisor: Supervised, bots: dict[str, str]) -> str:

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
 
     workers: int = Field(default=8, ge=1, le=64, description="Reconciles in flight at once.")
     request_timeout_seconds: float = Field(default=20, ge=1, le=120, description="Upper bound of one request to the API server.")
-    resync_interval_seconds: float = Field(default=600, ge=10, description="A full list, so that nothing missed stays missed.")
+    resync_interval_seconds: float = Field(default=600, ge=1, description="A full list, so that nothing missed stays missed.")
     watch_timeout_seconds: int = Field(default=270, ge=10, le=600, description="How long one watch is kept open.")
 
     report_interval_seconds: float = Field(default=15, ge=1, le=600, description="Between two polls of the pods' reports; jittered.")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -108,7 +109,8 @@ def test_outage_is_survived_in_process(team: Team, account: Account, operator: O
         lambda seen: all(map(is_settled, seen)),
         seconds=CONTROLLERS_BACK_SECONDS,
     )
-    outages, before = len(operator.logged("kubernetes api unreachable")), len(writes(team.plane, account.user))
+    operator.wait_until_idle()
+    outages, since = len(operator.logged("kubernetes api unreachable")), datetime.now(UTC)
 
     with outage(team.plane):
         wait_until(lambda: len(operator.logged("kubernetes api unreachable")) > outages, seconds=BACK_SECONDS)
@@ -123,4 +125,4 @@ def test_outage_is_survived_in_process(team: Team, account: Account, operator: O
     assert operator.get("/readyz")[0] == 200
     wait_until(operator.leads, seconds=BACK_SECONDS)
     operator.wait_until_idle()
-    assert [write for write in writes(team.plane, account.user)[before:] if write.name.startswith(untouched)] == []
+    assert [write for write in writes(team.plane, account.user) if write.began > since and write.name.startswith(untouched)] == []

@@ -27,7 +27,7 @@ SMALL: Manifest = {
     "resources": {"requests": {"cpu": "50m"}},
     "rollout": {"minReadySeconds": 1},
     "probes": {"readiness": {"period": "1s", "failureThreshold": 10}},
-    "drain": {"delay": "2s", "timeout": "20s"},
+    "drain": {"delay": "2s", "timeout": "5s"},
     "service": {"type": "NodePort"},
 }
 """A spec that is ready soon, with the simulator as its upstream, on a port of 127.0.0.1."""
@@ -153,6 +153,10 @@ class Caller:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End with the question that is being asked."""
         self._stop.set()
         self._thread.join()
 

@@ -122,6 +122,7 @@ def test_mistake_that_is_taken_back_costs_no_pod_and_no_request(rollouts: dict[s
     assert chatbot.condition("Stalled") == {}
     assert identities(chatbot) == before
     assert len(chatbot.pods()) == 1
+    caller.stop()
     assert set(caller.statuses) == {200}, caller.statuses
 
 

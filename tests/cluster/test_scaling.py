@@ -3,7 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 import pytest
@@ -28,43 +28,42 @@ class Crowd:
     by_load: Place
     bounded: Place
     by_hpa: Place
+    streams: ExitStack
 
 
 @pytest.fixture(scope="module")
 def crowd(installed: Tools) -> Iterator[Crowd]:
-    """All of them started at once, since whoever scales looks only now and then."""
-    with new_place(installed, "scaling") as place:
+    """All of them started and loaded at once, since whoever scales looks only now and then."""
+    with new_place(installed, "scaling") as place, ExitStack() as streams:
         place.secret("chatbot-secrets", "demo")
-        crowd = Crowd(replace(place, chatbot="by-load"), replace(place, chatbot="bounded"), replace(place, chatbot="scaled-by-hpa"))
+        by_load, bounded, by_hpa = (replace(place, chatbot=name) for name in ("by-load", "bounded", "scaled-by-hpa"))
         example, autoscaler = yaml.safe_load_all(HPA_EXAMPLE.read_text())
-        crowd.by_hpa.apply(**example["spec"] | {"replicas": None, "resources": {"requests": {"cpu": "50m"}}})
-        crowd.by_hpa.kubectl("scale", "chatbot/scaled-by-hpa", "--replicas=1")
+        by_hpa.apply(**example["spec"] | {"replicas": None, "resources": {"requests": {"cpu": "50m"}}})
+        by_hpa.kubectl("scale", "chatbot/scaled-by-hpa", "--replicas=1")
         place.create(autoscaler["apiVersion"], autoscaler["kind"], autoscaler["metadata"]["name"], autoscaler["spec"])
-        crowd.by_load.apply(autoscaling=scaling(most=4))
-        crowd.bounded.apply(autoscaling=scaling(most=2))
-        for chatbot in (crowd.by_load, crowd.bounded):
+        by_load.apply(autoscaling=scaling(most=4))
+        bounded.apply(autoscaling=scaling(most=2))
+        for chatbot in (by_load, bounded):
             chatbot.wait_ready()
-        yield crowd
+        open_streams(streams, (by_load, 6), (bounded, 8))
+        yield Crowd(by_load, bounded, by_hpa, streams)
 
 
 def scaling(*, most: int) -> dict[str, object]:
     return {"enabled": True, "minReplicas": 1, "maxReplicas": most, "targetInFlightPerPod": 2, "scaleDownStabilization": "5s"}
 
 
-@contextmanager
-def open_streams(*loads: tuple[Place, int]) -> Iterator[None]:
-    """Hold so many streams to each chatbot open, of answers that take minutes."""
+def open_streams(streams: ExitStack, *loads: tuple[Place, int]) -> None:
+    """Open so many streams to each chatbot, of answers that take minutes."""
     tools = loads[0][0].tools
-    with ExitStack() as streams:
-        behave(tools, **MINUTES_OF_ANSWER)
-        try:
-            for chatbot, count in loads:
-                port = chatbot.port()
-                for _ in range(count):
-                    streams.enter_context(closing(open_stream(port)))
-        finally:
-            behave(tools)
-        yield
+    behave(tools, **MINUTES_OF_ANSWER)
+    try:
+        for chatbot, count in loads:
+            port = chatbot.port()
+            for _ in range(count):
+                streams.enter_context(closing(open_stream(port)))
+    finally:
+        behave(tools)
 
 
 def behave(tools: Tools, **behaviour: object) -> None:
@@ -80,29 +79,6 @@ def open_stream(port: int) -> http.client.HTTPConnection:
     assert response.status == http.client.OK, response.read()
     assert response.readline() == b"event: start\n"
     return connection
-
-
-def test_pods_follow_the_load_within_the_bounds_and_nothing_else_but_zero(crowd: Crowd) -> None:
-    by_load, bounded = crowd.by_load, crowd.bounded
-
-    with open_streams((by_load, 6), (bounded, 8)):
-        wait_until(lambda: by_load.replicas() == 3, what="a pod for every two requests in flight", seconds=DECIDED_SECONDS)
-        wait_until(lambda: bounded.replicas() == 2, what="as many as are allowed", seconds=DECIDED_SECONDS)
-        by_load.wait("jsonpath={.status.ready}=3/3")
-        assert by_load.condition("ScaleOverridden")["status"] == "True"
-
-        by_load.kubectl("scale", "chatbot/by-load", "--replicas=4")
-        by_load.wait("jsonpath={.status.observedGeneration}=2")
-        assert by_load.replicas() == 3
-
-        bounded.kubectl("scale", "chatbot/bounded", "--replicas=0")
-        wait_until(lambda: bounded.replicas() == 0, what="a stop", seconds=30)
-        bounded.wait("jsonpath={.status.observedGeneration}=2")
-        assert bounded.condition("ScaleOverridden") == {}
-
-    wait_until(lambda: by_load.replicas() == 1, what="as few as are allowed", seconds=DECIDED_SECONDS)
-    by_load.wait("jsonpath={.status.ready}=1/1")
-    assert bounded.replicas() == 0
 
 
 def test_horizontal_pod_autoscaler_keeps_the_resource_within_its_bounds(crowd: Crowd) -> None:
@@ -138,3 +114,25 @@ def test_deployment_is_scaled_by_the_operator_alone(crowd: Crowd) -> None:
 
     entries = deployment["metadata"]["managedFields"]
     assert {entry["manager"] for entry in entries if "f:replicas" in entry["fieldsV1"].get("f:spec", {})} == {"chatbot-operator"}
+
+
+def test_pods_follow_the_load_within_the_bounds_and_nothing_else_but_zero(crowd: Crowd) -> None:
+    by_load, bounded = crowd.by_load, crowd.bounded
+    wait_until(lambda: by_load.replicas() == 3, what="a pod for every two requests in flight", seconds=DECIDED_SECONDS)
+    wait_until(lambda: bounded.replicas() == 2, what="as many as are allowed", seconds=DECIDED_SECONDS)
+    by_load.wait("jsonpath={.status.ready}=3/3")
+    assert by_load.condition("ScaleOverridden")["status"] == "True"
+
+    by_load.kubectl("scale", "chatbot/by-load", "--replicas=4")
+    by_load.wait("jsonpath={.status.observedGeneration}=2")
+    assert by_load.replicas() == 3
+
+    bounded.kubectl("scale", "chatbot/bounded", "--replicas=0")
+    wait_until(lambda: bounded.replicas() == 0, what="a stop", seconds=30)
+    bounded.wait("jsonpath={.status.observedGeneration}=2")
+    assert bounded.condition("ScaleOverridden") == {}
+
+    crowd.streams.close()
+    wait_until(lambda: by_load.replicas() == 1, what="as few as are allowed", seconds=DECIDED_SECONDS)
+    by_load.wait("jsonpath={.status.ready}=1/1")
+    assert bounded.replicas() == 0

@@ -9,6 +9,7 @@ from chatbot_operator.reporting import (
     CROWD_SECONDS,
     FIGURES_SECONDS,
     LONG_SECONDS,
+    MOST_PATIENCE_SECONDS,
     PROGRESS_SECONDS,
     STILL_SECONDS,
     Reporting,
@@ -142,6 +143,13 @@ def test_rollout_among_many_is_given_more_time_until_it_is_over(reporting: Repor
     clock.now += STILL_SECONDS + 5
 
     assert due(reporting, BORN, rolling_out()) == 100 * CROWD_SECONDS
+
+
+def test_however_many_there_are_a_rollout_is_told_in_the_end(reporting: Reporting) -> None:
+    for number in range(1000):
+        reporting.seconds_until_due(ResourceKey("team", f"bot-{number}"), BORN, rolling_out(), min_ready_seconds=5)
+
+    assert due(reporting, BORN, rolling_out()) == STILL_SECONDS + 5 + MOST_PATIENCE_SECONDS
 
 
 def test_next_generation_starts_a_rollout_of_its_own(reporting: Reporting, clock: Time) -> None:

@@ -19,8 +19,10 @@ STILL_SECONDS = 5.0
 """A rollout without progress for so long, beside the time that a pod must stay ready, is told."""
 LONG_SECONDS = 30.0
 """A rollout that has taken so long is told, whatever it does, and its counts again after as long."""
-CROWD_SECONDS = 0.2
+CROWD_SECONDS = 0.5
 """All of that waits so much longer for each other rollout that goes on: all are slow then, and a word on each makes them slower."""
+MOST_PATIENCE_SECONDS = 120.0
+"""However many there are."""
 PROGRESS_SECONDS = 15.0
 """Between two writes that change counts and messages only, once a rollout is over."""
 FIGURES_SECONDS = 60.0
@@ -96,6 +98,11 @@ def _without_figures(status: Manifest) -> Manifest:
     return {name: value for name, value in status.items() if name not in _FIGURES} | {"conditions": conditions}
 
 
+def _patience_seconds(others: int) -> float:
+    """Return how much later than otherwise a rollout is told beside so many others."""
+    return min(MOST_PATIENCE_SECONDS, CROWD_SECONDS * others)
+
+
 @dataclass(slots=True)
 class _Rollout:
     """A generation that the status does not speak of yet."""
@@ -141,7 +148,7 @@ class Reporting:
         self._rollouts.pop(key, None)
 
     def _progress_seconds(self, new: Manifest) -> float:
-        return PROGRESS_SECONDS if _is_settled(new) else LONG_SECONDS + CROWD_SECONDS * len(self._rollouts)
+        return PROGRESS_SECONDS if _is_settled(new) else LONG_SECONDS + _patience_seconds(len(self._rollouts))
 
     def _rollout_due(self, key: ResourceKey, new: Manifest, min_ready_seconds: int) -> float:
         now, counts = self._clock(), tuple(new.get(name, 0) for name in _COUNTS)
@@ -150,5 +157,5 @@ class Reporting:
             rollout = self._rollouts[key] = _Rollout(new["observedGeneration"], counts, since=now, moved_at=now)
         elif rollout.counts != counts:
             rollout.counts, rollout.moved_at = counts, now
-        rollout.patience_seconds = max(rollout.patience_seconds, CROWD_SECONDS * (len(self._rollouts) - 1))
+        rollout.patience_seconds = max(rollout.patience_seconds, _patience_seconds(len(self._rollouts) - 1))
         return rollout.patience_seconds + min(rollout.moved_at + STILL_SECONDS + min_ready_seconds, rollout.since + LONG_SECONDS)

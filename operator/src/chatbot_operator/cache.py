@@ -161,12 +161,13 @@ class Cache:
 
     def put(self, manifest: Manifest) -> News:
         """Store `manifest`; return whether it is news, that is, newer than what was known."""
-        return self.take(Entry.of(manifest))
+        key, version = ObjectKey.of(manifest), resource_version(manifest)
+        return News.NOTHING if version <= self._newest(key) else self.take(Entry.of(manifest))
 
     def take(self, entry: Entry) -> News:
         """Store `entry` as `put` does."""
         known = self.entry(entry.key)
-        if entry.version <= (known.version if known else self._gone_at(entry.key)):
+        if entry.version <= self._newest(entry.key):
             return News.NOTHING
         self._tombstones.pop(entry.key, None)
         self._drop(entry.key)
@@ -201,6 +202,11 @@ class Cache:
         news = [entry for entry in entries.values() if self.take(entry)]
         self._listed_at[kind, namespace] = listed_at
         return ghosts + news
+
+    def _newest(self, key: ObjectKey) -> int:
+        """Return the version of the newest that was heard of an object: that it exists, or that it does not."""
+        known = self.entry(key)
+        return known.version if known else self._gone_at(key)
 
     def _gone_at(self, key: ObjectKey) -> int:
         """Return the version up to which an object that is not here is known not to exist."""

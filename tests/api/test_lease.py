@@ -1,14 +1,10 @@
 import random
-import signal
-from pathlib import Path
 
 import pytest
 
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.lease import Elector
-from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import grant, start_operator, wait_until
 
 pytestmark = pytest.mark.api
 
@@ -126,22 +122,3 @@ async def unreachable() -> Cluster:
     configuration = await load_configuration()
     configuration.host = "https://127.0.0.1:1"
     return Cluster(configuration)
-
-
-@pytest.mark.parametrize(("number", "limit_seconds"), [(signal.SIGTERM, 5), (signal.SIGKILL, 20)], ids=["graceful", "killed"])
-def test_standby_takes_over_from_a_leader_that_ends(
-    control_plane_with_crd: ControlPlane, namespace: str, tmp_path: Path, number: signal.Signals, limit_seconds: float
-) -> None:
-    account = grant(control_plane_with_crd, namespace, tmp_path)
-    with (
-        start_operator(account, tmp_path) as leader,
-        start_operator(account, tmp_path, wait=False, OPERATOR_POD_NAME="standby") as standby,
-    ):
-        standby.wait_until_ready()
-        assert leader.leads()
-        assert not standby.leads()
-
-        leader.process.send_signal(number)
-        wait_until(standby.leads, seconds=limit_seconds)
-
-        leader.process.wait(timeout=10)

@@ -132,11 +132,15 @@ class EndStates:
             before = len(self.supervisor.proxy.written)
             SCENARIOS[scenario].act(self.supervisor.team, name)
             self.wait_until_settled(name)
-            written = [call for call, _ in self.supervisor.proxy.written[before:] if call.name.startswith(name)]
-            self.writes[scenario] = {(call.method, call.resource) for call in written}
+            # The status is the last to be written; it is seen in the API server before the proxy has its answer.
+            self.writes[scenario] = wait_until(lambda: self.written(name, since=before), lambda written: STATUS in written)
             self.unfaulted[scenario] = self.supervisor.team.end_state(name)
             self.names[name] = scenario
         return self.unfaulted[scenario]
+
+    def written(self, name: str, *, since: int) -> set[Write]:
+        """Return what was written of a resource after the first `since` writes."""
+        return {(call.method, call.resource) for call, _ in self.supervisor.proxy.written[since:] if call.name.startswith(name)}
 
     def wait_until_reached(self, scenario: str, name: str) -> None:
         """Return when the resource has become what it becomes without a fault; fail with the difference."""

@@ -20,7 +20,8 @@ from tests.conftest import Simulator
 from tests.service.conftest import Service, start_service
 
 SOAK = bool(os.environ.get("SOAK"))
-SEED = int(os.environ.get("SEED") or (0 if "CI" in os.environ else random.randrange(1 << 32)))
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")  # processes that share a run's tests must draw the same ones
+SEED = int(os.environ.get("SEED") or (0 if "CI" in os.environ else random.Random(_RUN).randrange(1 << 32)))
 KIB = 1 << 10
 MIB = 1 << 20
 Number = TypeVar("Number", int, float)

@@ -20,7 +20,7 @@ from chatbot_operator.status import derive_invalid_status, derive_status
 from devcluster.controlplane import ControlPlane
 from tests.api.agreement.health import health
 from tests.api.agreement.situations import KEPT, RELEASED, SITUATIONS, Moment, Outcome, Situation
-from tests.api.agreement.waiting import IMPATIENT_SECONDS, PATIENT_SECONDS, Helm, holds
+from tests.api.agreement.waiting import IMPATIENT_SECONDS, PATIENT_SECONDS, Helm, content
 from tests.api.operator_process import Namespace
 from tests.resources import SETTINGS
 
@@ -104,7 +104,8 @@ def team(control_plane_with_crd: ControlPlane) -> Iterator[Namespace]:
 @pytest.fixture(scope="module")
 def readings(team: Namespace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reading]:
     helm = Helm(team, tmp_path_factory.mktemp("helm"))
-    listed = json.loads(team.kubectl("get", "chatbots", "--output=json"))["items"]
+    ready, stalled = content(team, "Ready"), content(team, "Stalled")
+    listed = json.loads(team.kubectl("get", "chatbotdeployments", "--output=json"))["items"]
     with health() as both:
         verdicts = {manifest["metadata"]["name"]: both.verdict(manifest) for manifest in listed}
 
@@ -112,8 +113,8 @@ def readings(team: Namespace, tmp_path_factory: pytest.TempPathFactory) -> dict[
         name, situation = _name(title), SITUATIONS[title]
         seconds = IMPATIENT_SECONDS if situation.outcome is Outcome.WAIT else PATIENT_SECONDS
         return Reading(
-            ready=holds(team, name, "Ready"),
-            stalled=holds(team, name, "Stalled"),
+            ready=name in ready,
+            stalled=name in stalled,
             helm=helm.waits(name, spec=situation.spec, seconds=seconds),
             kstatus=verdicts[name].kstatus,
             argo=verdicts[name].argo,

@@ -15,7 +15,6 @@ from chatbot_operator.resource import Manifest
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane
 from tests.api.agreement.health import health
-from tests.api.agreement.situations import KEPT, RELEASED
 from tests.api.agreement.waiting import PATIENT_SECONDS, Helm, ended, holds
 from tests.api.operator_process import Namespace, grant, start_operator, wait_until
 from tests.api.pods import run_until_ready
@@ -23,7 +22,6 @@ from tests.api.pods import run_until_ready
 pytestmark = pytest.mark.api
 
 QUICK: dict[str, Any] = {"replicas": 2, "rollout": {"minReadySeconds": 0}}
-INSTANCE = "--selector=app.kubernetes.io/instance={}"
 EDITED = QUICK | {"logging": {"level": "debug"}}
 
 
@@ -50,11 +48,22 @@ def helm_waits(helm: Helm, name: str, *, spec: dict[str, Any]) -> Iterator[None]
 @contextmanager
 def recorded(team: Namespace, file: Path) -> Iterator[None]:
     """Write down every version of every ChatbotDeployment of the namespace, as `kubectl get --watch` shows it."""
-    kubectl = [str(binaries.binary("kubectl")), f"--kubeconfig={team.plane.kubeconfig}", f"--namespace={team.name}"]
-    with file.open("wb") as output, subprocess.Popen([*kubectl, "get", "chatbots", "--watch", "--output=json"], stdout=output) as process:
+    kubectl = [
+        str(binaries.binary("kubectl")),
+        f"--kubeconfig={team.plane.kubeconfig}",
+        f"--namespace={team.name}",
+        f"--cache-dir={file}.cache",
+    ]
+    with (
+        file.open("wb") as output,
+        subprocess.Popen([*kubectl, "get", "chatbotdeployments", "--watch", "--output=json"], stdout=output) as process,
+    ):
         try:
             yield
-            newest = {each["metadata"]["resourceVersion"] for each in json.loads(team.kubectl("get", "chatbots", "--output=json"))["items"]}
+            newest = {
+                each["metadata"]["resourceVersion"]
+                for each in json.loads(team.kubectl("get", "chatbotdeployments", "--output=json"))["items"]
+            }
             wait_until(lambda: {version["metadata"]["resourceVersion"] for version in versions(file)}, newest.issubset)
         finally:
             process.kill()
@@ -108,17 +117,33 @@ def test_nobody_is_told_too_early(team: Namespace, tmp_path: Path) -> None:
         assert verdict.kstatus != "Current" or counts == {version["spec"]["replicas"]}, version
 
 
-def test_it_is_stopped_when_no_pod_is_left(team: Namespace) -> None:
-    team.apply("ending", replicas=1)
+@pytest.fixture
+def node(team: Namespace) -> Iterator[str]:
+    """A node without a kubelet: what is bound to it never ends by itself."""
+    name = f"silent-{uuid.uuid4().hex[:6]}"
+    team.plane.kubectl("create", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}))
+    yield name
+    team.plane.kubectl("delete", "node", name)
+
+
+def bind(team: Namespace, pod: str, *, node: str) -> None:
+    """Do what the scheduler does."""
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": pod}, "target": {"kind": "Node", "name": node}}
+    path = f"/api/v1/namespaces/{team.name}/pods/{pod}/binding"
+    team.kubectl("create", f"--raw={path}", "--filename=-", input=json.dumps(binding))
+
+
+def test_it_is_stopped_when_no_pod_is_left(team: Namespace, node: str) -> None:
+    team.apply("ending", **QUICK | {"replicas": 1})
     run_until_ready(team, "ending")
-    pod = f"pod/{json.loads(team.kubectl('get', 'pods', INSTANCE.format('ending'), '--output=json'))['items'][0]['metadata']['name']}"
-    team.kubectl("patch", pod, *KEPT[1:])
+    pod = team.kubectl("get", "pods", "--selector=app.kubernetes.io/instance=ending", "--output=jsonpath={.items[0].metadata.name}")
+    bind(team, pod, node=node)
 
     team.kubectl("scale", "chatbot/ending", "--replicas=0")
-    wait_until(lambda: team.condition("ending", "Reconciling"), lambda told: told and told["message"] == "1 pods are finishing their work.")
+    wait_until(lambda: team.condition("ending", "Reconciling"), lambda told: told and told["reason"] == "ScalingDown", seconds=60)
     assert not holds(team, "ending", "Ready")
-    team.kubectl("patch", pod, *RELEASED[1:])
+    team.kubectl("delete", f"pod/{pod}", "--force", "--grace-period=0")
 
-    ready = wait_until(lambda: team.condition("ending", "Ready"), lambda told: told and told["status"] == "True")
+    ready = wait_until(lambda: team.condition("ending", "Ready"), lambda told: told and told["status"] == "True", seconds=60)
     assert ready is not None
     assert ready["reason"] == "ScaledToZero"

@@ -1,6 +1,7 @@
 """Whoever waits for a ChatbotDeployment, as programs of their own: `kubectl wait` and `helm install --wait`."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,14 +20,21 @@ IMPATIENT_SECONDS = 1
 
 
 def holds(team: Namespace, name: str, condition: str) -> bool:
-    """Tell whether `kubectl wait` is content now; with no time to wait it looks once."""
+    """Tell whether `kubectl wait` is content with this resource now."""
+    return name in content(team, condition)
+
+
+def content(team: Namespace, condition: str) -> frozenset[str]:
+    """Return the resources that `kubectl wait` is content with now; with no time to wait it looks once, at each."""
+    names = team.kubectl("get", "chatbotdeployments", "--output=jsonpath={.items[*].metadata.name}").split()
     try:
-        team.kubectl("wait", f"chatbot/{name}", f"--for=condition={condition}", "--timeout=0")
+        team.kubectl("wait", "chatbotdeployments", "--all", f"--for=condition={condition}", "--timeout=0")
     except KubectlFailed as error:
-        if "condition not met" in str(error):
-            return False
-        raise
-    return True
+        unmet = re.findall(r"condition not met for \S+/(\S+)", str(error))
+        if len(unmet) != len(str(error).splitlines()):
+            raise
+        return frozenset(names).difference(unmet)
+    return frozenset(names)
 
 
 @dataclass(frozen=True)

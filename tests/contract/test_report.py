@@ -132,7 +132,7 @@ def test_traffic_is_counted_by_window() -> None:
     runtime.traffic.record(error=False, latency_seconds=0.2)
     runtime.traffic.record(error=True, latency_seconds=1.5)
     runtime.traffic.record(error=False, first_token_seconds=0.4)
-    runtime.metrics.attempt_ended("claude-sonnet-5-5", seconds=1.5, error_type="overloaded_error")
+    runtime.metrics.attempt_failed("claude-sonnet-5-5", seconds=1.5, error_type="overloaded_error")
 
     report = PodReport.parse(_report(runtime))
 
@@ -180,7 +180,7 @@ def test_largest_report_fits() -> None:
         breaker.state, breaker.trips = ServiceBreakerState.HALF_OPEN, 10**6
     runtime.readiness.key_taken()
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, lifecycle="deprecated", retires_at="2026-11-30T00:00:00.000000+00:00"))
-    runtime.metrics.attempt_ended(names[0], seconds=1, error_type=max(ERROR_TYPES, key=len))
+    runtime.metrics.attempt_failed(names[0], seconds=1, error_type=max(ERROR_TYPES, key=len))
     runtime.slots.in_flight = 10**6
     runtime.traffic.input_tokens = runtime.traffic.output_tokens = 2**53
     report = build_report(runtime)

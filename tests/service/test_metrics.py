@@ -154,9 +154,9 @@ def everything(metrics: Metrics, models: list[str]) -> None:
     for method, route, status in itertools.product([*METHODS, "BREW"], ["", "/api/chat", "/health"], [200, 400, 404, 429, 499, 500, 503]):
         metrics.request_ended(exchange_of(method, status=status, streamed=True), route=route)
     for model in models:
-        for error_type in (None, *ERROR_TYPES, "a word of the API that nobody knows"):
-            metrics.attempt_ended(model, seconds=1, error_type=error_type)
-        metrics.tokens_used(model, Usage(1, 1))
+        for error_type in (*ERROR_TYPES, "a word of the API that nobody knows"):
+            metrics.attempt_failed(model, seconds=1, error_type=error_type)
+        metrics.attempt_succeeded(model, Usage(1, 1), seconds=1)
         metrics.retried(model)
     metrics.shed("busy")
     metrics.rate_limited("pod")
@@ -182,7 +182,7 @@ def test_what_clients_and_the_api_say_adds_no_label() -> None:
 
     for number in range(100):
         metrics.request_ended(exchange_of(f"METHOD{number}", status=404), route="")
-        metrics.attempt_ended("model", seconds=1, error_type=f"error_{number}")
+        metrics.attempt_failed("model", seconds=1, error_type=f"error_{number}")
 
     assert len(exposition.render().splitlines()) == before
 

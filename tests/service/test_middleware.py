@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
-from chatbot_service.middleware import SECURITY_HEADERS, ErrorBoundary, Exchanges, correlation_id, new_id
+from chatbot_service.middleware import SECURITY_HEADERS, Exchanges, answer_error, correlation_id, new_id
 from tests.conftest import Simulator
 from tests.service.conftest import Service
 
@@ -113,24 +113,19 @@ async def never() -> Any:
     raise AssertionError
 
 
-async def through_boundary(error: Exception, *, begun: bool = False) -> tuple[list[Message], Exchange]:
+async def answered(error: Exception, *, begun: bool = False) -> tuple[list[Message], Exchange]:
     sent: list[Message] = []
-    scope: Scope = {"type": "http", "path": "/x"}
-    exchange = Exchange("id-1", "127.0.0.1", status=200 if begun else None)
-    exchange.attach(scope)
-
-    async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise error
+    exchange = Exchange("id-1", "127.0.0.1", path="/x", status=200 if begun else None)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await ErrorBoundary(failing)(scope, never, send)
+    await answer_error(error, exchange, send)
     return sent, exchange
 
 
 async def test_an_unforeseen_error_is_told_to_nobody(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    sent, exchange = await through_boundary(ValueError("canary-secret"))
+    sent, exchange = await answered(ValueError("canary-secret"))
 
     assert sent[0]["status"] == 500
     assert b"internal_error" in sent[1]["body"]
@@ -139,21 +134,21 @@ async def test_an_unforeseen_error_is_told_to_nobody(capfdbinary: pytest.Capture
 
 
 async def test_a_problem_has_its_status_and_retry_after() -> None:
-    sent, _ = await through_boundary(NotReady("starting"))
+    sent, _ = await answered(NotReady("starting"))
 
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"1") in sent[0]["headers"]
 
 
 async def test_nothing_is_added_to_an_answer_that_has_begun() -> None:
-    sent, exchange = await through_boundary(ValueError(), begun=True)
+    sent, exchange = await answered(ValueError(), begun=True)
 
     assert sent == []
     assert exchange.outcome == "error"
 
 
 async def test_a_client_that_left_gets_nothing_and_is_logged_as_499() -> None:
-    sent, exchange = await through_boundary(ClientLeft())
+    sent, exchange = await answered(ClientLeft())
 
     assert sent == []
     assert (exchange.outcome, exchange.final_status) == ("client_left", 499)
@@ -165,7 +160,7 @@ async def test_what_was_on_the_stack_of_a_failed_request_is_let_go(error: Except
         raise TimeoutError
     error.__cause__ = cause.value
 
-    await through_boundary(error)
+    await answered(error)
 
     assert (error.__traceback__, cause.value.__traceback__) == (None, None)
 

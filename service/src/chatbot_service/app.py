@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatbot_service.admission import Admission
 from chatbot_service.cors import Preflights
 from chatbot_service.errors import HttpProblem
-from chatbot_service.middleware import ErrorBoundary, Exchanges
+from chatbot_service.middleware import Exchanges
 from chatbot_service.records import AccessLog, Counts, Record
 from chatbot_service.routes.admin import Admin
 from chatbot_service.routes.chat import Chat
@@ -34,7 +34,6 @@ def create_app(runtime: Runtime) -> ASGIApp:
         middleware=[
             Middleware(Exchanges, records=records, trusted_proxies=settings.trusted_proxies, origins=origins),
             *([Middleware(Preflights, origins=origins)] if origins else []),
-            Middleware(ErrorBoundary),
         ],
     )
 
@@ -51,7 +50,6 @@ def create_admin_app(runtime: Runtime) -> ASGIApp:
         ],
         middleware=[
             Middleware(Exchanges, records=[AccessLog(runtime, level="debug")]),
-            Middleware(ErrorBoundary),
         ],
     )
 

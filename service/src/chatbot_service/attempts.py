@@ -53,10 +53,11 @@ class Call:
 class Attempt:
     """One attempt at the model of `breaker`; raises CircuitOpen. `own_seconds` is the time that it has whatever the deadline."""
 
-    __slots__ = ("_began", "_breaker", "_call", "_clock", "_delivering", "_metrics", "_own_seconds", "_permit")
+    __slots__ = ("_began", "_breaker", "_call", "_clock", "_delivering", "_metrics", "_own_seconds", "_permit", "model")
 
     def __init__(self, call: Call, breaker: Breaker, *, metrics: Metrics, clock: Callable[[], float], own_seconds: float) -> None:
         self._permit = breaker.admit()
+        self.model = breaker.name
         self._breaker = breaker
         self._call = call
         self._metrics = metrics
@@ -65,11 +66,6 @@ class Attempt:
         self._delivering = False
         self._began = clock()
         call.attempts += 1
-
-    @property
-    def model(self) -> str:
-        """Return the model that is asked."""
-        return self._breaker.name
 
     @property
     def left_seconds(self) -> float:
@@ -84,8 +80,7 @@ class Attempt:
     def succeed(self, usage: Usage) -> None:
         """The answer is whole."""
         self._permit.succeed()
-        self._metrics.attempt_ended(self.model, seconds=self._clock() - self._began)
-        self._metrics.tokens_used(self.model, usage)
+        self._metrics.attempt_succeeded(self.model, usage, seconds=self._clock() - self._began)
 
     def fail(self, error: BaseException) -> None:
         """`error` ended it: the API's failure, the deadline, or something that says nothing about the API."""
@@ -93,13 +88,13 @@ class Attempt:
         match error:
             case UpstreamProblem():
                 self._call.failure = error
-                self._metrics.attempt_ended(self.model, seconds=seconds, error_type=error.error_type)
+                self._metrics.attempt_failed(self.model, seconds=seconds, error_type=error.error_type)
                 if error.qualifies:
                     self._permit.fail()
                 if self._delivering:
                     log_failure(self._call, self._breaker, error)
             case asyncio.CancelledError() if self._call.lifeline.expired:
-                self._metrics.attempt_ended(self.model, seconds=seconds, error_type=UpstreamTimeout.fallback_type)
+                self._metrics.attempt_failed(self.model, seconds=seconds, error_type=UpstreamTimeout.fallback_type)
                 if seconds >= self._own_seconds and not self._delivering:
                     self._permit.fail()
                 log_failure(self._call, self._breaker, error)

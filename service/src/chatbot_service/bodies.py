@@ -87,6 +87,8 @@ class Bodies:
 class _Begun:
     """The first message: asked for, but not waited for. `message` is None as long as it is not there."""
 
+    __slots__ = ("_steps", "_waits_for", "message")
+
     def __init__(self, receive: Receive) -> None:
         self._steps = receive().__await__()
         self.message: Message | None = None

@@ -47,11 +47,11 @@ class Preflights:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
-        return (self._answer if _is_preflight(scope) else self._app)(scope, receive, send)
+        if scope["method"] == "OPTIONS" and _is_preflight(scope):
+            return self._answer(scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 def _is_preflight(scope: Scope) -> bool:
-    if scope["method"] != "OPTIONS":
-        return False
     headers = Exchange.of(scope).headers
     return b"origin" in headers and b"access-control-request-method" in headers

@@ -5,11 +5,12 @@ Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prom
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from chatbot_service.conversation import Usage
 from chatbot_service.counters import Counter
 from chatbot_service.exchange import Exchange
-from chatbot_service.histograms import Histogram
+from chatbot_service.histograms import Histogram, Series
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "_OTHER"
@@ -52,6 +53,14 @@ _OPERATION = tuple(_GEN_AI.values())
 _GEN_AI_LABELS = [*_GEN_AI, "gen_ai_request_model"]
 
 
+class _Answered(NamedTuple):
+    """What a model's answers are counted in."""
+
+    seconds: Series
+    input_tokens: Series
+    output_tokens: Series
+
+
 class Metrics:
     """What is counted as it happens."""
 
@@ -83,6 +92,7 @@ class Metrics:
             [*_GEN_AI_LABELS, "gen_ai_token_type"],
             bounds=_TOKENS,
         )
+        self._answered: dict[str, _Answered] = {}
         self._loop_lag = self._histogram(
             "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
         ).series()
@@ -101,20 +111,23 @@ class Metrics:
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)
 
-    def attempt_ended(self, model: str, *, seconds: float, error_type: str | None = None) -> None:
-        """Count one attempt at the model's API that is over, with the type of its error if it failed."""
-        if error_type is not None:
-            error_type = self.last_error_type = error_type if error_type in ERROR_TYPES else OTHER
-        self._operations.series(*_OPERATION, model, error_type or "").observe(seconds)
+    def attempt_failed(self, model: str, *, seconds: float, error_type: str) -> None:
+        """Count one attempt at the model's API that came to an error, and to which."""
+        self.last_error_type = error_type if error_type in ERROR_TYPES else OTHER
+        self._operations.series(*_OPERATION, model, self.last_error_type).observe(seconds)
+
+    def attempt_succeeded(self, model: str, usage: Usage, *, seconds: float) -> None:
+        """Count one attempt at the model's API that came to an answer, and what that cost."""
+        series = self._answered.get(model)
+        if series is None:
+            series = self._answered[model] = self._answered_by(model)
+        series.seconds.observe(seconds)
+        series.input_tokens.observe(usage.input_tokens)
+        series.output_tokens.observe(usage.output_tokens)
 
     def retried(self, model: str) -> None:
         """Count an attempt that is not the first."""
         self._retries.count(model)
-
-    def tokens_used(self, model: str, usage: Usage) -> None:
-        """Count the tokens of one answer."""
-        self._token_usage.series(*_OPERATION, model, "input").observe(usage.input_tokens)
-        self._token_usage.series(*_OPERATION, model, "output").observe(usage.output_tokens)
 
     def shed(self, reason: str) -> None:
         """Count a request that was refused for want of room: a slot, time in the queue, or memory for its body."""
@@ -127,6 +140,14 @@ class Metrics:
     def loop_lagged(self, seconds: float) -> None:
         """Count one measurement of the event loop's lag."""
         self._loop_lag.observe(seconds)
+
+    def _answered_by(self, model: str) -> "_Answered":
+        tokens = self._token_usage
+        return _Answered(
+            self._operations.series(*_OPERATION, model, ""),
+            tokens.series(*_OPERATION, model, "input"),
+            tokens.series(*_OPERATION, model, "output"),
+        )
 
     def _histogram(self, name: str, text: str, labels: Sequence[str], *, bounds: Sequence[float]) -> Histogram:
         histogram = Histogram(name, text, labels, bounds=bounds)

@@ -55,10 +55,11 @@ class Counts:
 
     def _count_chat(self, exchange: Exchange) -> None:
         # What is turned away at once says nothing of how long an answer takes.
-        served = exchange.status == 200 or (exchange.failed and exchange.error_code not in _TURNED_AWAY)
+        failed = exchange.failed
+        served = exchange.status == 200 or (failed and exchange.error_code not in _TURNED_AWAY)
         left = exchange.outcome == "client_left"
         self._traffic.record(
-            error=exchange.failed and not left,
+            error=failed and not left,
             latency_seconds=exchange.seconds if served and not left and not exchange.streamed else None,
             first_token_seconds=exchange.first_token_seconds,
         )

@@ -13,11 +13,12 @@ WITHOUT_BODY = (204, 304)
 
 
 def build_head(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return the head with these fields, of which there is one at least; raises RuntimeError for a line break in one."""
-    lines = b"\r\n".join(map(b": ".join, fields))
-    if lines.count(b"\r") + lines.count(b"\n") != 2 * (len(fields) - 1):
+    """Return the head with these fields; raises RuntimeError for a line break in one."""
+    lines = [*map(b": ".join, fields)]
+    together = b"".join(lines)
+    if b"\r" in together or b"\n" in together:
         raise RuntimeError("A header field has a line break.")
-    return b"%b%b\r\n\r\n" % (STATUS_LINE[status], lines)
+    return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
 class ResponseHead:

@@ -52,10 +52,13 @@ class Tokens:
 
         The SDKs that speak to this service send it in one header or the other.
         """
-        known = self._digests
-        for shown in (_bearer(headers.get(b"authorization", b"")), headers.get(b"x-api-key", b"")):
-            if shown and known and (digest := self._digest(shown)) in known:
-                return digest[:16]
+        authorization = headers.get(b"authorization")
+        client = self._known(_bearer(authorization)) if authorization else None
+        return client or self._known(headers.get(b"x-api-key", b""))
+
+    def _known(self, token: bytes) -> str | None:
+        if token and self._digests and (digest := self._digest(token)) in self._digests:
+            return digest[:16]
         return None
 
     def _digest(self, token: bytes) -> str:

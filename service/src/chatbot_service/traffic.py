@@ -1,9 +1,10 @@
 """What the service did within the last five minutes and the last hour, as counts and histograms. Pure: the clock is injected.
 
-A window is a ring of slots, each good for a fixed span of time: recording and reading cost the same whatever the traffic.
+A window is a row of slots, each good for a fixed span of time: recording and reading cost the same whatever the traffic.
 """
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ BOUNDS_MS = (
 
 WINDOWS_SECONDS = {"5m": 300, "1h": 3_600}
 _SLOTS = 60
+_SLOT_SECONDS = min(WINDOWS_SECONDS.values()) / _SLOTS
+"""Of which every window's slots are multiples."""
 
 
 def _no_counts() -> list[int]:
@@ -24,11 +27,16 @@ def _no_counts() -> list[int]:
 
 @dataclass
 class _Slot:
-    number: int = -1
     requests: int = 0
     errors: int = 0
     latency: list[int] = field(default_factory=_no_counts)
     first_token: list[int] = field(default_factory=_no_counts)
+
+    def add(self, other: "_Slot") -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.latency = [sum(pair) for pair in zip(self.latency, other.latency, strict=True)]
+        self.first_token = [sum(pair) for pair in zip(self.first_token, other.first_token, strict=True)]
 
 
 class Window:
@@ -36,25 +44,19 @@ class Window:
 
     def __init__(self, seconds: float) -> None:
         self._slot_seconds = seconds / _SLOTS
-        self._slots = [_Slot() for _ in range(_SLOTS)]
+        self._slots: deque[tuple[int, _Slot]] = deque(maxlen=_SLOTS)
 
-    def record(self, now: float, *, error: bool, latency_seconds: float | None, first_token_seconds: float | None) -> None:
-        """Count one request that ended at `now`."""
-        number = int(now / self._slot_seconds)
-        slot = self._slots[number % _SLOTS]
-        if slot.number != number:
-            slot = self._slots[number % _SLOTS] = _Slot(number)
-        slot.requests += 1
-        slot.errors += error
-        if latency_seconds is not None:
-            slot.latency[bisect_left(BOUNDS_MS, latency_seconds * 1000)] += 1
-        if first_token_seconds is not None:
-            slot.first_token[bisect_left(BOUNDS_MS, first_token_seconds * 1000)] += 1
+    def add(self, counts: _Slot, *, at: float) -> None:
+        """Count what was counted from `at` on, which is in one slot and never before the last one."""
+        number = int(at / self._slot_seconds)
+        if not self._slots or self._slots[-1][0] != number:
+            self._slots.append((number, _Slot()))
+        self._slots[-1][1].add(counts)
 
     def summary(self, now: float) -> dict[str, Any]:
         """Return the window as the report has it; the last count of a histogram is of what exceeds every bound."""
         oldest = int(now / self._slot_seconds) - _SLOTS
-        slots = [slot for slot in self._slots if slot.number > oldest]
+        slots = [slot for number, slot in self._slots if number > oldest]
         return {
             "requests": sum(slot.requests for slot in slots),
             "errors": sum(slot.errors for slot in slots),
@@ -64,24 +66,47 @@ class Window:
 
 
 class Traffic:
-    """Every window, and the tokens used since the start."""
+    """Every window, and the tokens used since the start.
+
+    Requests are counted once, in a slot of the shortest window; when that is over it is added to each.
+    """
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._windows = {name: Window(seconds) for name, seconds in WINDOWS_SECONDS.items()}
+        self._slot = _Slot()
+        self._slot_began = 0.0
+        self._slot_ends = 0.0
         self.input_tokens = 0
         self.output_tokens = 0
 
     def record(self, *, error: bool, latency_seconds: float | None = None, first_token_seconds: float | None = None) -> None:
         """Count a chat request that ended now; an error is an own 5xx or a stream's `error` event."""
         now = self._clock()
-        for window in self._windows.values():
-            window.record(now, error=error, latency_seconds=latency_seconds, first_token_seconds=first_token_seconds)
+        if now >= self._slot_ends:
+            self._begin_slot(now)
+        slot = self._slot
+        slot.requests += 1
+        slot.errors += error
+        if latency_seconds is not None:
+            slot.latency[bisect_left(BOUNDS_MS, latency_seconds * 1000)] += 1
+        if first_token_seconds is not None:
+            slot.first_token[bisect_left(BOUNDS_MS, first_token_seconds * 1000)] += 1
 
     def summary(self) -> dict[str, Any]:
         """Return the windows by name, as the report has them."""
         now = self._clock()
+        self._begin_slot(now)
         return {name: window.summary(now) for name, window in self._windows.items()}
+
+    def _begin_slot(self, now: float) -> None:
+        """Add what is counted to the windows, and count anew."""
+        if self._slot.requests:
+            for window in self._windows.values():
+                window.add(self._slot, at=self._slot_began)
+            self._slot = _Slot()
+        self._slot_began = now
+        self._slot_ends = (int(now / _SLOT_SECONDS) + 1) * _SLOT_SECONDS
 
 
 def _histogram(counts: list[list[int]]) -> dict[str, Any]:

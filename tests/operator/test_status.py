@@ -206,6 +206,20 @@ def test_invalid_spec_is_stalled_and_keeps_what_was_known() -> None:
     assert "spec.replicas: too many. Correct the spec" in status["summary"]
 
 
+def test_invalid_spec_leaves_what_was_said_of_the_pods() -> None:
+    before = derived(Observed(deployment=deployment_of()), fleet_of("a", "b", "c"))
+    foreign = {"type": "Audited", "status": "True", "reason": "Passed", "message": "Fine.", "lastTransitionTime": BEFORE}
+    manifest = manifest_of(metadata={"generation": 2}, status=before | {"conditions": [*before["conditions"], foreign]})
+
+    status = derive_invalid_status(manifest, "too many", settings=SETTINGS, now=NOW)
+
+    said = {condition["type"]: condition for condition in status["conditions"]}
+    assert set(said) == ALWAYS | {"Stalled"}
+    assert (said["Available"]["status"], said["Available"]["observedGeneration"]) == ("True", 1)
+    again = derive_invalid_status(manifest | {"status": status}, "too many", settings=SETTINGS, now=NOW)
+    assert not substantially_differs(status, again)
+
+
 def test_image_is_the_live_one_and_else_the_intended() -> None:
     assert derived(Observed())["image"] == SETTINGS.service_image
     assert derived(Observed(), resource=resource_of({"image": "chat:2"}))["image"] == "chat:2"

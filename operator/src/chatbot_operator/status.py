@@ -30,6 +30,7 @@ __all__ = ["ConditionType", "Observed", "Problem", "derive_invalid_status", "der
 _MAX_SUMMARY: Final = 1024
 _DEFAULT_HTTP_PORT: Final = 80
 _OUR_CONDITIONS: Final = frozenset(ConditionType)
+_OF_THE_ROLLOUT: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
 
 
 def derive_status(
@@ -92,7 +93,8 @@ def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Setting
         operator_version=settings.operator_version,
         conditions=_stamp(_rollout_conditions(verdict), previous=previous, generation=generation, now=now),
     )
-    return previous | changed.model_dump(by_alias=True, exclude_none=True, mode="json")
+    status = previous | changed.model_dump(by_alias=True, exclude_none=True, mode="json")
+    return status | {"conditions": [*status["conditions"], *_conditions_of_the_pods(previous)]}
 
 
 def substantially_differs(old: Manifest, new: Manifest) -> bool:
@@ -135,6 +137,11 @@ def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: 
         Condition(**condition, observed_generation=generation, last_transition_time=_transition_time(condition, before, moment))
         for condition in conditions
     )
+
+
+def _conditions_of_the_pods(status: Manifest) -> list[Manifest]:
+    """Return what was said beside Ready, Reconciling and Stalled; its observedGeneration tells of which generation."""
+    return [condition for condition in status.get("conditions") or () if condition["type"] in _OUR_CONDITIONS - _OF_THE_ROLLOUT]
 
 
 def _transition_time(condition: Manifest, before: dict[str, Manifest], moment: str) -> str:

@@ -20,6 +20,19 @@ def test_requests_and_errors_are_counted_in_every_window() -> None:
         assert sum(window["latencyMs"]["counts"]) == sum(window["firstTokenMs"]["counts"]) == 1
 
 
+def test_reading_in_between_loses_nothing() -> None:
+    clock = Clock()
+    traffic = Traffic(clock=clock)
+
+    for _ in range(10):  # within one slot, and from slot to slot of either window
+        traffic.record(error=False, latency_seconds=0.02)
+        traffic.summary()
+        clock.now += 1.9
+
+    for window in traffic.summary().values():
+        assert (window["requests"], sum(window["latencyMs"]["counts"])) == (10, 10)
+
+
 def test_a_window_forgets_what_is_older_than_itself() -> None:
     clock = Clock()
     traffic = Traffic(clock=clock)

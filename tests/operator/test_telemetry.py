@@ -31,7 +31,7 @@ def test_line_is_compact_json_with_level_time_and_identity_first_and_the_message
     logger = structlog.get_logger()
 
     with structlog.contextvars.bound_contextvars(namespace="team", name="bot", reconcile_id="0a1b2c3d"):
-        logger.info("child applied", kind="Service", reasons=("missing",))
+        logger.info("children applied", kind="Service", reasons=("missing",))
     logger.debug("too quiet")
 
     (line,) = capfdbinary.readouterr().out.decode().splitlines()

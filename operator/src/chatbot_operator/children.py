@@ -5,7 +5,7 @@ As long as neither the resource nor its children changed in more than their stat
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -35,6 +35,16 @@ class _Converged:
     children: frozenset[_Version]
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """What became of the children in one pass."""
+
+    verified: set[_Version] = field(default_factory=set)
+    applied: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Why each was applied, the first few reasons."""
+    problem: Problem | None = None
+
+
 class Children:
     """Writes the children of every resource, and remembers which are as they should be."""
 
@@ -57,28 +67,35 @@ class Children:
         if self._converged.get(key) == _Converged(*circumstances, children):
             return None
         desired = self._desired(resource, replicas)
-        verified: set[_Version] = set()
-        problem = None
-        for intended in desired:
-            try:
-                if found := await self._apply(resource, intended):
-                    verified.add((found.key, found.uid, found.intent))
-            except errors.ForeignObject as error:
-                problem = problem or Problem("Conflict", str(error))
-            except (errors.RequestRefused, errors.WebhookUnavailable) as error:
-                problem = problem or refusal(intended, error)
-        if problem is None:
+        outcome = _Outcome()
+        try:
+            for intended in desired:
+                await self._settle(resource, intended, outcome)
+        finally:
+            if outcome.applied:
+                logger.info("children applied", reasons=outcome.applied)
+        if outcome.problem is None:
             await self._prune(resource, desired)
-        if len(verified) == len(desired):
-            self._converged[key] = _Converged(*circumstances, frozenset(verified))
-        return problem
+        if len(outcome.verified) == len(desired):
+            self._converged[key] = _Converged(*circumstances, frozenset(outcome.verified))
+        return outcome.problem
+
+    async def _settle(self, resource: ChatbotDeployment, intended: Manifest, outcome: _Outcome) -> None:
+        """Bring one child to what is intended, or note what stands in the way."""
+        try:
+            if found := await self._apply(resource, intended, outcome):
+                outcome.verified.add((found.key, found.uid, found.intent))
+        except errors.ForeignObject as error:
+            outcome.problem = outcome.problem or Problem("Conflict", str(error))
+        except (errors.RequestRefused, errors.WebhookUnavailable) as error:
+            outcome.problem = outcome.problem or refusal(intended, error)
 
     def _desired(self, resource: ChatbotDeployment, replicas: int) -> tuple[Manifest, ...]:
         unserved = self._unserved()
         children = desired_state(resource, self._settings, replicas)
         return tuple(child for child in children if child["kind"] not in unserved)
 
-    async def _apply(self, resource: ChatbotDeployment, intended: Manifest) -> Entry | None:
+    async def _apply(self, resource: ChatbotDeployment, intended: Manifest, outcome: _Outcome) -> Entry | None:
         """Return the child as it should be, applied if it was not so; None when it must not be written now."""
         entry = self._cache.entry(ObjectKey.of(intended))
         live = entry.manifest() if entry else None
@@ -96,10 +113,10 @@ class Children:
                 return None
             self._cache.put(live)  # ours: an earlier apply was committed and its answer lost
             answer = await self._cluster.apply(intended, uid=live["metadata"]["uid"])
-        logger.info("child applied", kind=intended["kind"], child=intended["metadata"]["name"], reasons=reasons[:5])
-        applied = Entry.of(answer)
-        self._cache.take(applied)
-        return applied
+        outcome.applied[f"{intended['kind']} {intended['metadata']['name']}"] = reasons[:5]
+        answered = Entry.of(answer)
+        self._cache.take(answered)
+        return answered
 
     def _may_write(self, resource: ChatbotDeployment, intended: Manifest, live: Manifest) -> bool:
         """Tell whether to write `live`: not while it is being deleted; raise ForeignObject when it is not ours at all."""

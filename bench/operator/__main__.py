@@ -28,9 +28,10 @@ TRIAL_RESOURCES = 5
 METHOD = (
     f"etcd, kube-apiserver, kube-controller-manager and kube-scheduler run; kwok plays the node and {PODS_PER_RESOURCE} pods a resource, "
     "a stub answers their reports. Each resource has a ServiceAccount, a Service, a NetworkPolicy, a Deployment (minReadySeconds 5) and "
-    "a PodDisruptionBudget. Requests, and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the "
-    "same and one status once. Resources are created, changed and robbed of a child at a fixed pace. Renewals of the Lease and watches "
-    "are not counted."
+    "a PodDisruptionBudget. The operator in Go renders the same fields, derives the same conditions and figures from the same reports, "
+    "polled as often, and writes its status as seldom; it has no autoscaling, no Events, and says nothing of why pods fail. Requests, "
+    "and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the same and one status once. Resources "
+    "are created, changed and robbed of a child at a fixed pace. Renewals of the Lease and watches are not counted."
 )
 
 

@@ -9,13 +9,13 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Health is what the pods of a resource reported.
+// Health is what the pods of a resource reported, but for what changes with every request.
 type Health struct {
-	Reports, Closed, HalfOpen, Open, Accepted int32
+	Reports, Closed, HalfOpen, Open, Accepted, Offered int32
 }
 
 // DeriveStatus returns the status that follows from the live Deployment and the reports.
-func DeriveStatus(owner *ChatbotDeployment, live *appsv1.Deployment, health Health, image string) Status {
+func DeriveStatus(owner *ChatbotDeployment, live *appsv1.Deployment, health Health, figures Figures, image string) Status {
 	status := Status{
 		ObservedGeneration: owner.Generation,
 		Replicas:           live.Status.Replicas,
@@ -34,6 +34,11 @@ func DeriveStatus(owner *ChatbotDeployment, live *appsv1.Deployment, health Heal
 		status.Credentials.State = "Accepted"
 	}
 	setConditions(&status, owner, RolledOut(owner, live), health)
+	seen := figures.Windows[owner.Spec.SLO.Window]
+	if health.Reports > 0 {
+		status.SLO, status.Usage = seen.status(), &UsageStatus{roundedDown(figures.InputTokens), roundedDown(figures.OutputTokens)}
+	}
+	setReported(&status, owner, health, seen)
 	return status
 }
 
@@ -59,10 +64,31 @@ func setConditions(status *Status, owner *ChatbotDeployment, ready bool, health 
 	} else {
 		set(status, owner, "Available", metav1.ConditionFalse, "NoReadyPods", "No pod serves: see the condition Ready.")
 	}
-	if health.Accepted > 0 {
-		set(status, owner, "CredentialsValid", metav1.ConditionTrue, "Accepted", "The API accepts the key.")
+}
+
+// setReported sets the conditions that follow from what the pods said.
+func setReported(status *Status, owner *ChatbotDeployment, health Health, seen Window) {
+	if health.Reports == 0 {
+		for _, kind := range []string{"CredentialsValid", "ModelAvailable", "UpstreamAvailable", "SLOMet"} {
+			set(status, owner, kind, metav1.ConditionUnknown, "NoReport", "No pod has reported yet: see the condition Ready if it lasts.")
+		}
+		return
+	}
+	secret, model := owner.Spec.Credentials.SecretRef, owner.Spec.Model.Name
+	judge := func(kind string, good bool, reason, otherwise, message string) {
+		if good {
+			set(status, owner, kind, metav1.ConditionTrue, reason, message)
+		} else {
+			set(status, owner, kind, metav1.ConditionFalse, otherwise, "Not so: "+message)
+		}
+	}
+	judge("CredentialsValid", health.Accepted > 0, "Accepted", "KeyRejected", fmt.Sprintf("The API accepts key %s of Secret %s.", secret.Key, secret.Name))
+	judge("ModelAvailable", health.Offered > 0, "ModelFound", "ModelNotFound", fmt.Sprintf("The API offers the model %s.", model))
+	judge("UpstreamAvailable", health.Open+health.HalfOpen == 0, "BreakersClosed", "BreakersOpen", "The API answers every pod.")
+	if seen.Requests < owner.Spec.SLO.MinSamples {
+		set(status, owner, "SLOMet", metav1.ConditionUnknown, "TooLittleTraffic", "There were too few requests to judge.")
 	} else {
-		set(status, owner, "CredentialsValid", metav1.ConditionUnknown, "NoReport", "No pod has reported yet: see the condition Ready if it lasts.")
+		judge("SLOMet", seen.Errors*100 <= seen.Requests, "ObjectivesMet", "ObjectivesMissed", "What spec.slo promises was kept.")
 	}
 }
 

@@ -41,6 +41,11 @@ type Spec struct {
 	Model       Model                       `json:"model"`
 	Credentials Credentials                 `json:"credentials"`
 	Upstream    Upstream                    `json:"upstream"`
+	Limits      Limits                      `json:"limits"`
+	ClientAuth  ClientAuth                  `json:"clientAuth"`
+	Logging     Logging                     `json:"logging"`
+	Drain       Drain                       `json:"drain"`
+	SLO         SLO                         `json:"slo"`
 	Service     Service                     `json:"service"`
 	Resources   corev1.ResourceRequirements `json:"resources"`
 }
@@ -64,7 +69,65 @@ type SecretRef struct {
 
 // Upstream is the API that the pods talk to.
 type Upstream struct {
-	BaseURL string `json:"baseURL"`
+	BaseURL        string         `json:"baseURL"`
+	Timeouts       Timeouts       `json:"timeouts"`
+	Retries        Retries        `json:"retries"`
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
+}
+
+// Timeouts bound an attempt.
+type Timeouts struct {
+	Connect   string `json:"connect"`
+	FirstByte string `json:"firstByte"`
+	Idle      string `json:"idle"`
+	Total     string `json:"total"`
+}
+
+// Retries bound the attempts.
+type Retries struct {
+	MaxAttempts    int64  `json:"maxAttempts"`
+	InitialBackoff string `json:"initialBackoff"`
+	MaxBackoff     string `json:"maxBackoff"`
+	BudgetPercent  int64  `json:"budgetPercent"`
+}
+
+// CircuitBreaker says when the API is left alone.
+type CircuitBreaker struct {
+	FailureThreshold int64  `json:"failureThreshold"`
+	ResetTimeout     string `json:"resetTimeout"`
+}
+
+// Limits protect a pod.
+type Limits struct {
+	RequestTimeout    string `json:"requestTimeout"`
+	MaxRequestBytes   int64  `json:"maxRequestBytes"`
+	RequestsPerSecond int64  `json:"requestsPerSecond"`
+	MaxInFlight       int64  `json:"maxInFlight"`
+	Queue             int64  `json:"queue"`
+	QueueTimeout      string `json:"queueTimeout"`
+}
+
+// ClientAuth says who may chat.
+type ClientAuth struct {
+	Mode string `json:"mode"`
+}
+
+// Logging is how much is said.
+type Logging struct {
+	Level  string `json:"level"`
+	Format string `json:"format"`
+}
+
+// Drain is how a pod ends.
+type Drain struct {
+	Delay   string `json:"delay"`
+	Timeout string `json:"timeout"`
+}
+
+// SLO is what is promised; of its figures what is held against the reports here.
+type SLO struct {
+	Window     string `json:"window"`
+	MinSamples int64  `json:"minSamples"`
 }
 
 // Service is how the pods are reached.
@@ -88,6 +151,8 @@ type Status struct {
 	OperatorVersion    string             `json:"operatorVersion,omitempty"`
 	Upstream           *UpstreamStatus    `json:"upstream,omitempty"`
 	Credentials        *CredentialsStatus `json:"credentials,omitempty"`
+	SLO                *SLOStatus         `json:"slo,omitempty"`
+	Usage              *UsageStatus       `json:"usage,omitempty"`
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -103,6 +168,21 @@ type UpstreamStatus struct {
 type CredentialsStatus struct {
 	State       string `json:"state"`
 	PodsCurrent int32  `json:"podsCurrent"`
+}
+
+// SLOStatus is what was measured.
+type SLOStatus struct {
+	P95Milliseconds                 int64  `json:"p95Milliseconds"`
+	TimeToFirstTokenP95Milliseconds int64  `json:"timeToFirstTokenP95Milliseconds"`
+	ErrorRatePercent                string `json:"errorRatePercent"`
+	AvailabilityPercent             string `json:"availabilityPercent"`
+	Samples                         int64  `json:"samples"`
+}
+
+// UsageStatus is what the pods used.
+type UsageStatus struct {
+	InputTokens  int64 `json:"inputTokens"`
+	OutputTokens int64 `json:"outputTokens"`
 }
 
 // DeepCopyInto copies the resource.
@@ -127,6 +207,14 @@ func (in *Status) DeepCopyInto(out *Status) {
 	if in.Credentials != nil {
 		credentials := *in.Credentials
 		out.Credentials = &credentials
+	}
+	if in.SLO != nil {
+		slo := *in.SLO
+		out.SLO = &slo
+	}
+	if in.Usage != nil {
+		usage := *in.Usage
+		out.Usage = &usage
 	}
 	if in.Conditions != nil {
 		out.Conditions = make([]metav1.Condition, len(in.Conditions))

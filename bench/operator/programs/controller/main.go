@@ -1,7 +1,8 @@
 // Controller is an operator of the same function as the one under test, written as controller-runtime's book teaches it.
 //
-// It keeps five children and the status by server-side apply, skips what does not differ, and polls the pods' reports. It has the
-// options on that help it: no client-side rate limit, no managed fields in its caches, only its own objects in them.
+// It keeps five children and the status by server-side apply, skips what does not differ, polls the pods' reports and adds up their
+// histograms. It has the options on that help it: no client-side rate limit, no managed fields in its caches, only its own objects in
+// them. It does less where nothing fails: no autoscaling, no Events, no reasons why pods are not ready.
 package main
 
 import (

@@ -26,7 +26,7 @@ import (
 
 const (
 	workers  = 8
-	patience = 10 * time.Second // for how long a rollout may go on before it is worth a status, and between two of its counts
+	patience = 30 * time.Second // for how long a rollout may go on before it is worth a status, and between two counts or figures
 )
 
 type rendered struct {
@@ -96,7 +96,11 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			deployment = *found
 		}
 	}
-	status := chatbot.DeriveStatus(&owner, &deployment, r.reports.of(request.NamespacedName), chatbot.Image(&owner, r.image))
+	health, figures, known := r.reports.of(request.NamespacedName)
+	status := chatbot.DeriveStatus(&owner, &deployment, health, figures, chatbot.Image(&owner, r.image))
+	if status.ReadyReplicas > 0 && !known {
+		return ctrl.Result{}, nil // the poll that is about to end leads here again
+	}
 	return r.writeStatus(ctx, &owner, status)
 }
 
@@ -176,7 +180,8 @@ func (r *reconciler) patience(owner *chatbot.ChatbotDeployment, status chatbot.S
 		last = told{owner.Generation, time.Now()}
 		r.told[owner.UID] = last
 	}
-	if status.State == "Ready" || owner.Status.ObservedGeneration == owner.Generation && owner.Status.State != status.State {
+	turned := owner.Status.State != status.State
+	if owner.Status.ObservedGeneration == owner.Generation && turned || status.State == "Ready" && owner.Status.ObservedGeneration != owner.Generation {
 		return 0
 	}
 	return patience - time.Since(last.at)

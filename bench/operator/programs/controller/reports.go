@@ -28,7 +28,9 @@ type report struct {
 	Pod         struct{ UID string }
 	Breaker     map[string]struct{ State string }
 	Credentials struct{ State string }
-	Model       struct{ Name string }
+	Model       struct{ Name, State string }
+	Windows     map[string]chatbot.Window
+	Tokens      struct{ Input, Output int64 }
 }
 
 // reports polls the pods while this process leads, and tells of what changed.
@@ -39,6 +41,7 @@ type reports struct {
 	pods     http.Client
 	lock     sync.Mutex
 	health   map[types.NamespacedName]chatbot.Health
+	figures  map[types.NamespacedName]chatbot.Figures
 	due      map[types.NamespacedName]time.Time
 	nudged   chan struct{}
 }
@@ -48,14 +51,16 @@ func newReports(cluster client.Client, interval time.Duration) *reports {
 	return &reports{
 		cluster: cluster, interval: interval, changed: make(chan event.GenericEvent, 1024),
 		pods:   http.Client{Transport: transport, Timeout: 2 * time.Second},
-		health: map[types.NamespacedName]chatbot.Health{}, due: map[types.NamespacedName]time.Time{}, nudged: make(chan struct{}, 1),
+		health: map[types.NamespacedName]chatbot.Health{}, figures: map[types.NamespacedName]chatbot.Figures{}, due: map[types.NamespacedName]time.Time{}, nudged: make(chan struct{}, 1),
 	}
 }
 
-func (r *reports) of(key types.NamespacedName) chatbot.Health {
+// of returns what the pods of a resource last said, and whether they were asked.
+func (r *reports) of(key types.NamespacedName) (chatbot.Health, chatbot.Figures, bool) {
 	r.lock.Lock()
 	defer r.lock.Unlock()
-	return r.health[key]
+	health, known := r.health[key]
+	return health, r.figures[key], known
 }
 
 // nudge has a resource polled soon: its pods changed.
@@ -141,6 +146,7 @@ func (r *reports) ask(ctx context.Context, key types.NamespacedName) {
 		return
 	}
 	var health chatbot.Health
+	var figures chatbot.Figures
 	expected := 0
 	for _, slice := range slices.Items {
 		for _, endpoint := range slice.Endpoints {
@@ -150,10 +156,11 @@ func (r *reports) ask(ctx context.Context, key types.NamespacedName) {
 			expected++
 			if report, err := r.fetch(ctx, endpoint.Addresses[0]); err == nil && report.Pod.UID == string(endpoint.TargetRef.UID) {
 				add(&health, report)
+				figures.Add(report.Windows, report.Tokens.Input, report.Tokens.Output)
 			}
 		}
 	}
-	r.store(key, health, expected)
+	r.store(key, health, figures, expected)
 }
 
 func add(health *chatbot.Health, report report) {
@@ -169,14 +176,17 @@ func add(health *chatbot.Health, report report) {
 	if report.Credentials.State == "Accepted" {
 		health.Accepted++
 	}
+	if report.Model.State == "Available" {
+		health.Offered++
+	}
 }
 
-func (r *reports) store(key types.NamespacedName, health chatbot.Health, expected int) {
+func (r *reports) store(key types.NamespacedName, health chatbot.Health, figures chatbot.Figures, expected int) {
 	r.lock.Lock()
-	before := r.health[key]
-	r.health[key] = health
+	before, known := r.health[key]
+	r.health[key], r.figures[key] = health, figures
 	r.lock.Unlock()
-	if health != before {
+	if !known || health != before {
 		owner := &chatbot.ChatbotDeployment{}
 		owner.Namespace, owner.Name = key.Namespace, key.Name
 		r.changed <- event.GenericEvent{Object: owner}

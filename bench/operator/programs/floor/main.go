@@ -109,7 +109,7 @@ func (c *cluster) apply(owner *chatbot.ChatbotDeployment) error {
 	}
 	body := &chatbot.ChatbotDeployment{TypeMeta: v1.TypeMeta{APIVersion: chatbot.GroupVersion.String(), Kind: "ChatbotDeployment"}}
 	body.Namespace, body.Name = owner.Namespace, owner.Name
-	body.Status = chatbot.DeriveStatus(owner, &appsv1.Deployment{}, chatbot.Health{}, chatbot.Image(owner, c.image))
+	body.Status = chatbot.DeriveStatus(owner, &appsv1.Deployment{}, chatbot.Health{}, chatbot.Figures{}, chatbot.Image(owner, c.image))
 	return c.patch(body, "/status")
 }
 

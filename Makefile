@@ -19,9 +19,7 @@ LOCKED := requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 QUICK := not programs and not soak and not api and not faults and not cluster and not images
 # Two at a time, each with half of the tests until one has none left: modules stay together, and so do what they start.
 IN_TWO := -n 2 --dist worksteal
-# Two at a time, groups as one.
-BESIDE := -n 2 --dist loadgroup
-# Two modules at a time, which mostly wait.
+# Two modules at a time, which mostly wait; a module's own tests may share a program, a folder or a core.
 BY_MODULE := -n 2 --dist loadfile
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
@@ -48,7 +46,8 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@scripts/packages.sh tests images devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
-	@$(STEP) "tests of whole programs" $(BIN)/pytest -q $(BESIDE) -m programs
+	@$(STEP) "tests of the benchmarks" $(BIN)/pytest -q -m programs tests/bench
+	@$(STEP) "tests of whole programs" $(BIN)/pytest -q $(BY_MODULE) -m programs --ignore=tests/bench
 	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.programs, pytest.mark.xdist_group("bench")]  # a benchmark needs its folder and a core for itself
+pytestmark = pytest.mark.programs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bench.operator", "--trial", "--rounds", "1"]

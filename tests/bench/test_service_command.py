@@ -11,7 +11,7 @@ import pytest
 
 from bench.service.installed import BUILD
 
-pytestmark = [pytest.mark.programs, pytest.mark.xdist_group("bench")]  # a benchmark needs its folder and a core for itself
+pytestmark = pytest.mark.programs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "bench.service", "--trial", "--only", "Go proxy", "--rounds"]

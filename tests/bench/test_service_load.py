@@ -9,7 +9,7 @@ from bench.service.candidates import DIRECTLY
 from bench.service.installed import Binaries, build_binaries
 from bench.service.load import Asks, Load, Report, Stream, Target, load, upstream
 
-pytestmark = [pytest.mark.programs, pytest.mark.xdist_group("bench")]  # a benchmark needs its folder and a core for itself
+pytestmark = pytest.mark.programs
 
 
 @pytest.fixture(scope="module")

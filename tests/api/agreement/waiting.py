@@ -67,5 +67,7 @@ def ended(code: int, said: str) -> str:
     """Return how Helm ended, from its exit code and what it said."""
     if code == 0:
         return "deployed"
-    assert "not ready. status: " in said, said
-    return "timeout" if "context deadline exceeded" in said else "failed"
+    if "context deadline exceeded" in said:
+        return "timeout"
+    assert "not ready. status: Failed" in said, said
+    return "failed"

@@ -28,6 +28,8 @@ PROGRESS_SECONDS = 15.0
 FIGURES_SECONDS = 60.0
 """Between two writes that change figures only."""
 
+_WRONG: Final[dict[str, str | None]] = {ConditionType.STALLED: "True", ConditionType.RECONCILING: None, ConditionType.SLO_MET: None}
+"""The status of a condition that tells of something wrong, where it is another than False; None where none does."""
 _PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
 _DECIDED: Final = frozenset({State.READY, State.DEGRADED, State.STALLED, State.STOPPED})
 _FIGURES: Final = frozenset({"slo", "usage"})
@@ -59,10 +61,12 @@ def urgency(old: Manifest, new: Manifest) -> Urgency:
 
 def _turns(old: Manifest, new: Manifest, *, lags: bool) -> bool:
     """Tell whether there is something else to say than before: it is over, it goes wrong in another way, or it goes on after all."""
+    before, after = _conditions(old), _conditions(new)
+    served = before.get(ConditionType.AVAILABLE, {}).get("status") == "True"
     return bool(
-        (_is_settled(new) and (lags or not _is_settled(old)))
-        or _alarms(new, before=old, lags=lags) - _alarms(old, before=old, lags=False)
-        or (ConditionType.STALLED in _conditions(old) and ConditionType.STALLED not in _conditions(new))
+        (_settles(after) and (lags or not _settles(before)))
+        or _alarms(after, served=served, lags=lags) - _alarms(before, served=served, lags=False)
+        or (ConditionType.STALLED in before and ConditionType.STALLED not in after)
         or (new["state"] != old.get("state") and new["state"] in _DECIDED)
     )
 
@@ -72,25 +76,22 @@ def _conditions(status: Manifest) -> dict[str, Manifest]:
 
 
 def _is_settled(status: Manifest) -> bool:
-    conditions = _conditions(status)
-    ready = conditions.get(ConditionType.READY, {})
-    return ready.get("status") == "True" or ConditionType.STALLED in conditions
+    return _settles(_conditions(status))
 
 
-def _alarms(status: Manifest, *, before: Manifest, lags: bool) -> set[tuple[str, str]]:
+def _settles(conditions: dict[str, Manifest]) -> bool:
+    return conditions.get(ConditionType.READY, {}).get("status") == "True" or ConditionType.STALLED in conditions
+
+
+def _alarms(conditions: dict[str, Manifest], *, served: bool, lags: bool) -> set[tuple[str, str]]:
     """Return type and reason of each condition that tells of something wrong; neither what was asked for nor that nothing serves yet."""
-    served = _conditions(before).get(ConditionType.AVAILABLE, {}).get("status") == "True"
     return {
         (type_, condition["reason"])
-        for type_, condition in _conditions(status).items()
-        if _is_wrong(condition) and not (lags and condition["reason"] in _PLANNED) and (served or type_ != ConditionType.AVAILABLE)
+        for type_, condition in conditions.items()
+        if condition["status"] == _WRONG.get(type_, "False")
+        and not (lags and condition["reason"] in _PLANNED)
+        and (served or type_ != ConditionType.AVAILABLE)
     }
-
-
-def _is_wrong(condition: Manifest) -> bool:
-    if condition["type"] in (ConditionType.RECONCILING, ConditionType.SLO_MET):
-        return False
-    return bool(condition["status"] == ("True" if condition["type"] == ConditionType.STALLED else "False"))
 
 
 def _without_figures(status: Manifest) -> Manifest:

@@ -6,8 +6,10 @@ is enforced by the API server, and a cross-field rule is written once, in CEL, b
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Self
 
+import orjson
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -109,7 +111,7 @@ class ChatbotDeployment:
         """
         metadata = manifest["metadata"]
         try:
-            spec = ChatbotSpec.model_validate(manifest.get("spec") or {})
+            spec = _spec(orjson.dumps(manifest.get("spec") or {}))
         except ValidationError as error:
             problems = "; ".join(_complaint(item) for item in error.errors(include_url=False))
             raise SpecInvalid(f"{metadata['namespace']}/{metadata['name']}: {problems}") from error
@@ -123,6 +125,12 @@ class ChatbotDeployment:
             deleting="deletionTimestamp" in metadata,
             status=manifest.get("status") or {},
         )
+
+
+@lru_cache(maxsize=256)
+def _spec(encoded: bytes) -> ChatbotSpec:
+    """Return the spec in JSON; a resource is read several times on its way to Ready, and many are alike."""
+    return ChatbotSpec.model_validate(orjson.loads(encoded))
 
 
 def _complaint(item: ErrorDetails) -> str:

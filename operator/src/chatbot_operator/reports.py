@@ -7,7 +7,7 @@ A round asks thousands of pods the same question, so it is put by a protocol of 
 import asyncio
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from chatbot_operator import errors, names
 from chatbot_operator.pod_report import MAX_REPORT_BYTES, PodReport
@@ -45,7 +45,7 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport if isinstance(transport, asyncio.Transport) else None
+        self.transport = cast("asyncio.Transport", transport)  # which uvloop's is not by its class
 
     @property
     def is_open(self) -> bool:

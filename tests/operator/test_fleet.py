@@ -118,6 +118,13 @@ def test_mere_traffic_does_not_change_the_health() -> None:
     assert merge([quiet], expected=1) == merge([busy], expected=1)
 
 
+@pytest.mark.parametrize("wrong", [{"state": "starting"}, {"credentials": "Unverified"}, {"model": "NotFound"}, {"breaker": "half_open"}])
+def test_fleet_is_well_only_if_every_pod_says_so(wrong: dict[str, str]) -> None:
+    assert merge([report_of("a"), report_of("b")], expected=2).is_well
+    assert not merge([report_of("a"), report_of("b")], expected=3).is_well
+    assert not merge([report_of("a"), report_of("b", **wrong)], expected=2).is_well
+
+
 def test_no_report_says_nothing() -> None:
     fleet = merge([], expected=3)
 

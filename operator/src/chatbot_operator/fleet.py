@@ -59,6 +59,15 @@ class FleetHealth:
     """Left out of comparisons: that there was traffic is nothing to act upon at once."""
 
     @property
+    def is_well(self) -> bool:
+        """Tell whether every pod reported that all is well: asked again at once, it would say the same."""
+        return len(self.pods) == self.expected and all(
+            pod.serving
+            and (pod.credentials, pod.model, pod.breaker) == (CredentialsState.ACCEPTED, ModelState.AVAILABLE, BreakerState.CLOSED)
+            for pod in self.pods.values()
+        )
+
+    @property
     def client_tokens_missing(self) -> bool:
         """Tell whether a pod wants client tokens and has none."""
         return any(pod.client_tokens_missing for pod in self.pods.values())

@@ -1,5 +1,6 @@
-"""Polls the pods' reports: all of them in one burst a round, those of resources that are not Ready or that changed in between too.
+"""Polls the pods' reports: all of them in one burst a round, in between those of resources that changed.
 
+Those of a resource that is not Ready are polled more often, too, while something is wrong with a pod.
 A pod that does not answer keeps its last word for two polls more, then it has none and is asked less and less often.
 """
 
@@ -250,7 +251,7 @@ class Prober:
             self._words.pop(key, None)
         elif any(0 < word.misses < GIVEN_UP_MISSES for word in words.values()):
             self._plan(key, self._clock() + min(RETRY_SECONDS, self._interval_seconds))
-        elif (seconds := self._prompt_seconds(key)) is not None:
+        elif not self._health[key].is_well and (seconds := self._prompt_seconds(key)) is not None:
             self._plan(key, self._clock() + min(seconds, self._interval_seconds))
 
     def _store(self, key: ResourceKey, words: dict[Target, _Word]) -> None:

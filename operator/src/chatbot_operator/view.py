@@ -34,7 +34,7 @@ class View:
         """Return one of the counts in the Deployment's status; what is zero is left out there."""
         return int(self._live.get(name) or 0)
 
-    @property
+    @cached_property
     def _live(self) -> Manifest:
         status: Manifest = (self.observed.deployment or {}).get("status") or {}
         return status

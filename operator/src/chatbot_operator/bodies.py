@@ -13,6 +13,7 @@ from chatbot_operator.resource import Manifest
 
 APPLY: Final = "application/apply-patch+yaml"
 
+_DELETE: Final = b"\x7f"
 _NOT_YAML: Final = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]"  # delete, and the control characters from U+0080 on; next line (U+0085) ends a line
     rb"|\xe2\x80[\xa8\xa9]"  # line and paragraph separator: they end a line, too
@@ -23,7 +24,9 @@ _NOT_YAML: Final = re.compile(
 def encode(body: Manifest, *, content_type: str) -> bytes:
     """Return `body` as JSON that is the same in YAML."""
     encoded = orjson.dumps(body)
-    return _NOT_YAML.sub(_escaped, encoded) if content_type == APPLY else encoded
+    if content_type != APPLY or (encoded.isascii() and _DELETE not in encoded):
+        return encoded
+    return _NOT_YAML.sub(_escaped, encoded)
 
 
 def _escaped(found: re.Match[bytes]) -> bytes:

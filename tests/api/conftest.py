@@ -9,6 +9,7 @@ import pytest
 from chatbot_operator.cluster import Cluster, load_configuration
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api import connections
 from tests.api.definitions import CRD, install
 
 POD_MONITORS = Path(__file__).parent / "crd" / "podmonitors.yaml"
@@ -28,6 +29,7 @@ def after_all_others() -> None:
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with run_control_plane(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
+        connections.close(plane)
 
 
 @pytest.fixture(scope="session")

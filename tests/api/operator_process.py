@@ -13,18 +13,35 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from devcluster import binaries
-from devcluster.controlplane import ControlPlane, KubectlFailed
+from devcluster.controlplane import ControlPlane
+from tests.api import connections
 
 CHART = Path(__file__).parents[2] / "charts" / "chatbot-operator"
 COMMAND = Path(sys.executable).with_name("chatbot-operator")
 LOG_NAMES = "operator-*.log"
 SERVICE_IMAGE = "general-purpose-chatbot:test"
+PATHS = {
+    "chatbot": "/apis/chatbot.dev/v1alpha1/namespaces/{namespace}/chatbotdeployments",
+    "configmap": "/api/v1/namespaces/{namespace}/configmaps",
+    "deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "ingress": "/apis/networking.k8s.io/v1/namespaces/{namespace}/ingresses",
+    "networkpolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
+    "poddisruptionbudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "podmonitor": "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/podmonitors",
+    "quota": "/api/v1/namespaces/{namespace}/resourcequotas",
+    "secret": "/api/v1/namespaces/{namespace}/secrets",
+    "service": "/api/v1/namespaces/{namespace}/services",
+    "serviceaccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "validatingadmissionpolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+}
+"""Where the API server has what kubectl calls by these words."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 Value = TypeVar("Value")
@@ -212,13 +229,13 @@ class Namespace:
         return self.plane.kubectl(f"--namespace={self.name}", *arguments, input=input)
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return an object, or None when it does not exist."""
-        try:
-            manifest: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json", "--show-managed-fields"))
-        except KubectlFailed as error:
-            if "NotFound" in str(error):
-                return None
-            raise
+        """Return an object, or None when it does not exist; a kubectl for each look would cost more than what is looked at."""
+        path = PATHS[kind].format(namespace=self.name)
+        status, content = connections.send(self.plane, connections.Request("GET", f"{path}/{name}", None, {}))
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        assert status == HTTPStatus.OK, content
+        manifest: dict[str, Any] = json.loads(content)
         return manifest
 
     def condition(self, name: str, type_: str) -> dict[str, Any] | None:

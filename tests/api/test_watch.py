@@ -9,6 +9,7 @@ import pytest
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api import connections
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
 
@@ -21,6 +22,7 @@ OUTAGE_SECONDS = 4
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with run_control_plane(tmp_path_factory.mktemp("fragile")) as plane:
         yield plane
+        connections.close(plane)
 
 
 @pytest.fixture(scope="module")

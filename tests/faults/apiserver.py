@@ -17,7 +17,7 @@ from chatbot_operator.drift import differences
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane
-from tests.faults import connections
+from tests.api import connections
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"

@@ -13,10 +13,10 @@ import pytest
 from chatbot_operator.resource import Manifest
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api import connections
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import grant, start_operator, wait_until
 from tests.api.rights import Log
-from tests.faults import connections
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.logs import UnreadLogs
 from tests.faults.supervised import Supervised, supervised

@@ -12,9 +12,9 @@ from chatbot_operator.settings import Settings
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
+from tests.api import connections
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
-from tests.faults import connections
 from tests.faults.apiserver import Team, deviations, is_observed, is_settled
 from tests.faults.audit import writes
 from tests.faults.conftest import SOAK, new_name, size

@@ -15,7 +15,6 @@ from chatbot_operator.resource import (
     BreakerState,
     ChatbotDeployment,
     ChatbotStatus,
-    Condition,
     CredentialsState,
     Manifest,
     ModelState,
@@ -59,7 +58,7 @@ def derive_status(
     verdict = _tempered(decide(view), view)
     conditions = (*_rollout_conditions(verdict), *derive_conditions(view))
     ready = view.count("readyReplicas")
-    status = ChatbotStatus(
+    return _build(
         observed_generation=resource.generation,
         replicas=view.count("replicas"),
         ready_replicas=ready,
@@ -77,7 +76,6 @@ def derive_status(
         usage=figures.usage(fleet),
         conditions=_stamp(conditions, previous=resource.status, generation=resource.generation, now=now),
     )
-    return status.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Settings, now: datetime) -> Manifest:
@@ -86,20 +84,24 @@ def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Setting
     previous = manifest.get("status") or {}
     message = f"{problem}. Correct the spec; the running pods are left as they are."
     verdict = Verdict(phase=Phase.STALLED, state=State.STALLED, reason=Reason.INVALID_SPEC, message=message)
-    changed = ChatbotStatus(
+    status = previous | _build(
         observed_generation=generation,
         state=verdict.state,
         summary=clip(message, _MAX_SUMMARY),
         operator_version=settings.operator_version,
         conditions=_stamp(_rollout_conditions(verdict), previous=previous, generation=generation, now=now),
     )
-    status = previous | changed.model_dump(by_alias=True, exclude_none=True, mode="json")
     return status | {"conditions": [*status["conditions"], *_conditions_of_the_pods(previous)]}
 
 
 def substantially_differs(old: Manifest, new: Manifest) -> bool:
     """Tell whether `new` is worth a write: anything but timestamps, the order of conditions and those of others changed."""
     return _substance(old) != _substance(new)
+
+
+def _build(**fields: object) -> Manifest:
+    """Return the status of these fields as the API has it; all of it is checked in one step, which is quicker than part by part."""
+    return ChatbotStatus.model_validate(fields).model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 def _tempered(verdict: Verdict, view: View) -> Verdict:
@@ -129,12 +131,12 @@ def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:
     )
 
 
-def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: int, now: datetime) -> tuple[Condition, ...]:
+def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: int, now: datetime) -> tuple[Manifest, ...]:
     """Return the conditions with generation and time; the time moves only with the condition's status."""
     before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
     moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return tuple(
-        Condition(**condition, observed_generation=generation, last_transition_time=_transition_time(condition, before, moment))
+        {**condition, "observed_generation": generation, "last_transition_time": _transition_time(condition, before, moment)}
         for condition in conditions
     )
 

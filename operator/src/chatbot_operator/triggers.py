@@ -7,7 +7,7 @@ from chatbot_operator.cache import News, ResourceKey
 from chatbot_operator.informer import Change
 from chatbot_operator.queue import Lane, Queue
 
-CALM_SECONDS: Final = 1.0
+CALM_SECONDS: Final = 2.0
 """From what comes in numbers (changes of a status, reports, answers to our own writes) to the pass that looks at all of it."""
 
 _WITH_A_STATUS_THAT_COUNTS: Final = "Deployment"

@@ -45,7 +45,7 @@ def demo(verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def tools() -> Tools:
+def demo_tools() -> Tools:
     return Tools(kubectl_binary=binary("kubectl"), helm_binary=binary("helm"), kubeconfig=str(state_folder() / "kubeconfig"))
 
 
@@ -70,25 +70,25 @@ def test_screen_shows_the_streamed_answer_and_what_to_try_next(running: subproce
         assert line in screen
 
 
-def test_kubectl_says_three_of_three(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
-    line = tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--no-headers").split()
+def test_kubectl_says_three_of_three(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:
+    line = demo_tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--no-headers").split()
 
     assert line[:3] == [CHATBOT, "3/3", "Ready"]
 
 
-def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
+def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:
     everywhere = ("get", "pods", "--all-namespaces", "--output=jsonpath={.items[*].metadata.uid}")
-    before = tools.kubectl(*everywhere)
+    before = demo_tools.kubectl(*everywhere)
 
     started = time.monotonic()
     again = demo("up")
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert time.monotonic() - started < WARM_SECONDS
-    assert tools.kubectl(*everywhere) == before
+    assert demo_tools.kubectl(*everywhere) == before
 
 
-def test_key_reaches_the_secret_and_no_screen(running: subprocess.CompletedProcess[str], tools: Tools) -> None:
+def test_key_reaches_the_secret_and_no_screen(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:
     """Whatever the API says to what is no key: what matters is where it is seen. The cluster is removed right after."""
     key = "sk-not-a-key"
     with subprocess.Popen(
@@ -107,8 +107,8 @@ def test_key_reaches_the_secret_and_no_screen(running: subprocess.CompletedProce
                 break
         process.terminate()
 
-    secret = json.loads(tools.kubectl("get", "secret", SECRET, f"--namespace={NAMESPACE}", "--output=json"))
-    resource = tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--output=json")
+    secret = json.loads(demo_tools.kubectl("get", "secret", SECRET, f"--namespace={NAMESPACE}", "--output=json"))
+    resource = demo_tools.kubectl("get", "chatbot", CHATBOT, f"--namespace={NAMESPACE}", "--output=json")
     assert secret["data"] == {"anthropic-api-key": "c2stbm90LWEta2V5"}
     assert key not in screen
     assert "anthropic-simulator" not in resource

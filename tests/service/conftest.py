@@ -23,7 +23,7 @@ import pytest
 from tests.conftest import Simulator
 
 COMMAND = Path(sys.executable).with_name("chatbot-service")
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -20,7 +20,7 @@ import pytest
 
 from chatbot_service.output import CHUNK_BYTES, Output
 from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, clean_environment
+from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
 
 PIPE_BYTES = 65_536
 
@@ -299,7 +299,7 @@ class Silent:
             return response.status, response.read()
 
     def wait_until_ready(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + START_SECONDS
         while True:
             with contextlib.suppress(OSError):
                 if self.get("/health/ready", admin=True)[0] == 200:

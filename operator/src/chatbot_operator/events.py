@@ -16,7 +16,7 @@ from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.conditions import ConditionType
 from chatbot_operator.resource import GROUP, Manifest
-from chatbot_operator.rollout import Reason
+from chatbot_operator.rollout import PLANNED
 
 MAX_NOTE_LENGTH = 1024
 
@@ -33,9 +33,6 @@ _GOOD: Final = {
     ConditionType.SLO_MET: "True",
 }
 """Conditions whose transitions are told, and the status of each that is no reason to worry."""
-
-_PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
-"""Reasons of what somebody asked for: not being Ready or Available is part of it."""
 
 logger = structlog.get_logger()
 
@@ -82,7 +79,7 @@ def _is_news(condition: Manifest, known: Manifest | None) -> bool:
 
 
 def _is_wrong(condition: Manifest) -> bool:
-    return condition["status"] not in ("Unknown", _GOOD[condition["type"]]) and condition["reason"] not in _PLANNED
+    return condition["status"] not in ("Unknown", _GOOD[condition["type"]]) and condition["reason"] not in PLANNED
 
 
 def _was_wrong(condition: Manifest, before: dict[str, Manifest]) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from chatbot_operator.cache import ResourceKey
 from chatbot_operator.resource import Manifest, State
-from chatbot_operator.rollout import Reason
+from chatbot_operator.rollout import PLANNED
 from chatbot_operator.status import ConditionType, substantially_differs
 
 STILL_SECONDS = 5.0
@@ -30,7 +30,6 @@ FIGURES_SECONDS = 60.0
 
 _WRONG: Final[dict[str, str | None]] = {ConditionType.STALLED: "True", ConditionType.RECONCILING: None, ConditionType.SLO_MET: None}
 """The status of a condition that tells of something wrong, where it is another than False; None where none does."""
-_PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO})
 _DECIDED: Final = frozenset({State.READY, State.DEGRADED, State.STALLED, State.STOPPED})
 _FIGURES: Final = frozenset({"slo", "usage"})
 """With them goes the condition SLOMet, which is derived from them."""
@@ -89,7 +88,7 @@ def _alarms(conditions: dict[str, Manifest], *, served: bool, lags: bool) -> set
         (type_, condition["reason"])
         for type_, condition in conditions.items()
         if condition["status"] == _WRONG.get(type_, "False")
-        and not (lags and condition["reason"] in _PLANNED)
+        and not (lags and condition["reason"] in PLANNED)
         and (served or type_ != ConditionType.AVAILABLE)
     }
 

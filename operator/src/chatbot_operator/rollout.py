@@ -27,6 +27,7 @@ class Reason(StrEnum):
     CREATING = "Creating"
     ROLLING_OUT = "RollingOut"
     SCALING_DOWN = "ScalingDown"
+    WAITING_FOR_DELETION = "WaitingForDeletion"
     PODS_UNAVAILABLE = "PodsUnavailable"
     PODS_REFUSED = "PodsRefused"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
@@ -36,6 +37,10 @@ class Reason(StrEnum):
     MODEL_REJECTED = "ModelRejected"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     INVALID_SPEC = "InvalidSpec"
+
+
+PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO, Reason.WAITING_FOR_DELETION})
+"""Reasons of what somebody asked for: not being Ready or Available is part of it."""
 
 
 class Phase(StrEnum):

@@ -46,6 +46,11 @@ class View:
         return int(self._live.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
 
     @property
+    def rollout_is_paused(self) -> bool:
+        """Tell whether the Deployment's controller makes no pods of another revision until somebody lets it."""
+        return bool(((self.observed.deployment or {}).get("spec") or {}).get("paused"))
+
+    @property
     def lost_pods(self) -> bool:
         """Tell a complete rollout that lost pods since from one that goes on; a growing Deployment looks alike, but for `was_complete`."""
         return (
@@ -64,7 +69,7 @@ class View:
         """Return the pods of this generation; none until the Deployment's controller says that it has made some."""
         if not self.deployment_is_current or self.count("updatedReplicas") == 0:
             return ()
-        return pods.current_revision(self.observed.pods)
+        return pods.current_revision(self.observed.pods, progress=self.deployment_condition("Progressing").get("message", ""))
 
     @cached_property
     def current_revision(self) -> str | None:
@@ -94,7 +99,7 @@ class View:
     @cached_property
     def pod_failure(self) -> PodFailure | None:
         """Return what keeps a pod of this generation from being ready, as scheduler and kubelet see it."""
-        return pods.worst_failure(self.current_pods)
+        return pods.worst_failure(self.current_pods, now=self.now)
 
 
 def _ready_uids(observed: Observed) -> frozenset[str]:

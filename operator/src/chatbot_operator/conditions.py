@@ -68,6 +68,11 @@ def build_condition(kind: ConditionType, status: ConditionStatus, reason: str, m
     return {"type": kind, "status": status, "reason": reason, "message": clip(message, MAX_MESSAGE)}
 
 
+def by_type(status: Manifest) -> dict[str, Manifest]:
+    """Return the conditions of a status."""
+    return {condition["type"]: condition for condition in status.get("conditions") or ()}
+
+
 def clip(text: str, length: int) -> str:
     """Return `text`, cut to `length` characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

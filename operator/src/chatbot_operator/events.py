@@ -14,11 +14,12 @@ import structlog
 
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
-from chatbot_operator.conditions import ConditionType
+from chatbot_operator.conditions import ConditionType, by_type
 from chatbot_operator.resource import GROUP, Manifest
 from chatbot_operator.rollout import PLANNED
 
-MAX_NOTE_LENGTH = 1024
+MAX_NOTE_BYTES = 1024
+"""Of UTF-8: the API server counts bytes."""
 
 REPEAT_SECONDS = 600.0
 """For so long the same words about the same object are not said again."""
@@ -48,15 +49,11 @@ class Transition:
 
 def transitions(old: Manifest, new: Manifest) -> tuple[Transition, ...]:
     """Return what went wrong between two statuses, or goes well again; what was asked for is neither, nor is a resource's first start."""
-    before, after = _by_type(old), _by_type(new)
+    before, after = by_type(old), by_type(new)
     found = [_transition(after[type_], before.get(type_), before) for type_ in _GOOD if type_ in after]
     if ConditionType.STALLED in before and ConditionType.STALLED not in after:
         found.append(Transition("Normal", after[ConditionType.READY]["reason"], after[ConditionType.READY]["message"]))
     return tuple(dict.fromkeys(transition for transition in found if transition))
-
-
-def _by_type(status: Manifest) -> dict[str, Manifest]:
-    return {condition["type"]: condition for condition in status.get("conditions") or ()}
 
 
 def _transition(condition: Manifest, known: Manifest | None, before: dict[str, Manifest]) -> Transition | None:
@@ -97,14 +94,15 @@ class Told:
         self._at: dict[tuple[str, Transition], float] = {}
 
     def is_repetition(self, uid: str, transition: Transition) -> bool:
-        """Tell whether it was said within the last ten minutes; if not, it counts as said now."""
+        """Tell whether it was said within the last ten minutes."""
         now = self._clock()
         while self._at and now - next(iter(self._at.values())) >= REPEAT_SECONDS:
             del self._at[next(iter(self._at))]
-        if (uid, transition) in self._at:
-            return True
-        self._at[uid, transition] = now
-        return False
+        return (uid, transition) in self._at
+
+    def add(self, uid: str, transition: Transition) -> None:
+        """Remember that it was said now."""
+        self._at[uid, transition] = self._clock()
 
 
 class Recorder:
@@ -125,13 +123,15 @@ class Recorder:
 
     async def record(self, resource: Manifest, transition: Transition) -> None:
         """Write one Event about `resource`, unless it was written a short time ago."""
-        if self._told.is_repetition(resource["metadata"]["uid"], transition):
+        uid = resource["metadata"]["uid"]
+        if self._told.is_repetition(uid, transition):
             return
-        event = self._event(resource, transition)
         try:
-            await self._cluster.create(event)
+            await self._cluster.create(self._event(resource, transition))
         except errors.ClusterError as error:
             logger.debug("event not written", reason=transition.reason, error=str(error))
+        else:
+            self._told.add(uid, transition)
 
     def _event(self, resource: Manifest, transition: Transition) -> Manifest:
         metadata = resource["metadata"]
@@ -145,7 +145,7 @@ class Recorder:
             "action": "Reconcile",
             "type": transition.type,
             "reason": transition.reason,
-            "note": transition.note[:MAX_NOTE_LENGTH],
+            "note": transition.note.encode()[:MAX_NOTE_BYTES].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": resource["apiVersion"],
                 "kind": resource["kind"],

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Final
 
 from chatbot_operator.cache import ResourceKey
+from chatbot_operator.conditions import by_type
 from chatbot_operator.resource import Manifest, State
 from chatbot_operator.rollout import PLANNED
 from chatbot_operator.status import ConditionType, substantially_differs
@@ -60,7 +61,7 @@ def urgency(old: Manifest, new: Manifest) -> Urgency:
 
 def _turns(old: Manifest, new: Manifest, *, lags: bool) -> bool:
     """Tell whether there is something else to say than before: it is over, it goes wrong in another way, or it goes on after all."""
-    before, after = _conditions(old), _conditions(new)
+    before, after = by_type(old), by_type(new)
     served = before.get(ConditionType.AVAILABLE, {}).get("status") == "True"
     return bool(
         (_settles(after) and (lags or not _settles(before)))
@@ -70,12 +71,8 @@ def _turns(old: Manifest, new: Manifest, *, lags: bool) -> bool:
     )
 
 
-def _conditions(status: Manifest) -> dict[str, Manifest]:
-    return {condition["type"]: condition for condition in status.get("conditions") or ()}
-
-
 def _is_settled(status: Manifest) -> bool:
-    return _settles(_conditions(status))
+    return _settles(by_type(status))
 
 
 def _settles(conditions: dict[str, Manifest]) -> bool:

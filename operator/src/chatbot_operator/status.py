@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from chatbot_operator import figures, names
-from chatbot_operator.conditions import ConditionReason, ConditionType, build_condition, clip, derive_conditions
+from chatbot_operator.conditions import ConditionReason, ConditionType, build_condition, by_type, clip, derive_conditions
 from chatbot_operator.fleet import FleetHealth, worst_credentials, worst_model
 from chatbot_operator.observed import Observed, Problem
 from chatbot_operator.resource import (
@@ -24,12 +24,25 @@ from chatbot_operator.rollout import Phase, Reason, Verdict, decide
 from chatbot_operator.settings import Settings
 from chatbot_operator.view import View
 
-__all__ = ["ConditionType", "Observed", "Problem", "derive_invalid_status", "derive_status", "substantially_differs"]
+__all__ = [
+    "ConditionType",
+    "Observed",
+    "Problem",
+    "derive_invalid_status",
+    "derive_status",
+    "is_ready",
+    "keep_reported",
+    "substantially_differs",
+]
 
 _MAX_SUMMARY: Final = 1024
 _DEFAULT_HTTP_PORT: Final = 80
 _OUR_CONDITIONS: Final = frozenset(ConditionType)
 _OF_THE_ROLLOUT: Final = frozenset({ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED})
+_OF_THE_REPORTS: Final = frozenset(
+    {ConditionType.CREDENTIALS_VALID, ConditionType.MODEL_AVAILABLE, ConditionType.UPSTREAM_AVAILABLE, ConditionType.SLO_MET}
+)
+_FROM_REPORTS: Final = ("upstream", "credentials", "slo", "usage")
 
 
 def derive_status(
@@ -94,6 +107,19 @@ def derive_invalid_status(manifest: Manifest, problem: str, *, settings: Setting
     return status | {"conditions": [*status["conditions"], *_conditions_of_the_pods(previous)]}
 
 
+def keep_reported(status: Manifest, previous: Manifest) -> Manifest:
+    """Return `status` with what `previous` says of the pods' reports, for as long as those were not heard."""
+    kept = {condition["type"]: condition for condition in previous.get("conditions") or () if condition["type"] in _OF_THE_REPORTS}
+    conditions = [kept.get(condition["type"], condition) for condition in status["conditions"]]
+    return status | {name: previous[name] for name in _FROM_REPORTS if name in previous} | {"conditions": conditions}
+
+
+def is_ready(status: Manifest) -> bool:
+    """Tell whether the status says that everything is as the spec wants it."""
+    conditions = status.get("conditions") or ()
+    return any(condition["type"] == ConditionType.READY and condition["status"] == "True" for condition in conditions)
+
+
 def substantially_differs(old: Manifest, new: Manifest) -> bool:
     """Tell whether `new` is worth a write: anything but timestamps, the order of conditions and those of others changed."""
     return _substance(old) != _substance(new)
@@ -133,7 +159,7 @@ def _rollout_conditions(verdict: Verdict) -> tuple[Manifest, ...]:
 
 def _stamp(conditions: tuple[Manifest, ...], *, previous: Manifest, generation: int, now: datetime) -> tuple[Manifest, ...]:
     """Return the conditions with generation and time; the time moves only with the condition's status."""
-    before = {condition["type"]: condition for condition in previous.get("conditions") or ()}
+    before = by_type(previous)
     moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return tuple(
         {**condition, "observed_generation": generation, "last_transition_time": _transition_time(condition, before, moment)}
@@ -153,16 +179,18 @@ def _transition_time(condition: Manifest, before: dict[str, Manifest], moment: s
 
 def _secret_missing_since(status: Manifest) -> datetime | None:
     """Return since when the pods miss their Secret, which only the status remembers across restarts of the operator."""
-    for condition in status.get("conditions") or ():
-        if condition["type"] == ConditionType.CREDENTIALS_VALID and condition["reason"] == ConditionReason.SECRET_MISSING:
-            return datetime.fromisoformat(condition["lastTransitionTime"])
-    return None
+    known = by_type(status)
+    valid, waiting = known.get(ConditionType.CREDENTIALS_VALID, {}), known.get(ConditionType.RECONCILING, {})
+    if valid.get("reason") != ConditionReason.SECRET_MISSING:
+        return None
+    # A key that was refused before it went missing leaves the time of CredentialsValid where it was; only the waiting is new then.
+    told = (valid, waiting) if waiting.get("reason") == Reason.WAITING_FOR_SECRET else (valid,)
+    return max(datetime.fromisoformat(condition["lastTransitionTime"]) for condition in told)
 
 
 def _was_complete(resource: ChatbotDeployment) -> bool:
     """Tell whether this generation was rolled out once, which only the status remembers."""
-    conditions = resource.status.get("conditions") or ()
-    ready: Manifest = next((condition for condition in conditions if condition["type"] == ConditionType.READY), {})
+    ready = by_type(resource.status).get(ConditionType.READY, {})
     if ready.get("observedGeneration") != resource.generation:
         return False
     return ready["status"] == "True" or ready["reason"] == Reason.PODS_UNAVAILABLE or resource.status.get("state") == State.DEGRADED

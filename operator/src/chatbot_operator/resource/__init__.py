@@ -4,7 +4,6 @@
 is enforced by the API server, and a cross-field rule is written once, in CEL, beside the fields that it guards.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Self
@@ -92,15 +91,13 @@ class ChatbotResource(Model):
 
 @dataclass(frozen=True)
 class ChatbotDeployment:
-    """One ChatbotDeployment as it was last seen; `status` and `annotations` are kept as the API has them."""
+    """One ChatbotDeployment as it was last seen; `status` is kept as the API has it."""
 
     namespace: str
     name: str
     uid: str
     generation: int
     spec: ChatbotSpec
-    annotations: Mapping[str, str] = field(default_factory=dict)
-    deleting: bool = False
     status: Manifest = field(default_factory=dict)
 
     @classmethod
@@ -121,8 +118,6 @@ class ChatbotDeployment:
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             spec=spec,
-            annotations=metadata.get("annotations") or {},
-            deleting="deletionTimestamp" in metadata,
             status=manifest.get("status") or {},
         )
 

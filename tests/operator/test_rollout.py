@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chatbot_operator.fleet import FleetHealth, merge
-from chatbot_operator.resource import ChatbotDeployment
+from chatbot_operator.resource import ChatbotDeployment, Manifest
 from chatbot_operator.status import Observed, Problem
 from tests.observations import (
     ALWAYS,
@@ -29,6 +29,16 @@ from tests.observations import (
     waiting_for,
 )
 from tests.resources import report_of, resource_of
+
+PROGRESSING = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "message": 'ReplicaSet "bot-h1" is progressing.'}
+LATER = "2026-11-22T11:45:00Z"
+
+
+def paused(**counts: int) -> Manifest:
+    deployment = deployment_of(**counts, conditions=[{"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"}])
+    deployment["spec"]["paused"] = True
+    return deployment
+
 
 CREATE_SECRET = "kubectl create secret generic chatbot-secrets --namespace demo --from-literal=anthropic-api-key=…"
 
@@ -205,6 +215,30 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
         ("Stalled", "ProgressDeadlineExceeded"),
         "The pods of this generation did not become ready in time; 1 of 3 pods are ready in all. See kubectl describe deployment",
     ),
+    "key refused in a rollout while a node is drained of the old pods": (
+        Observed(
+            deployment=deployment_of(replicas=2, ready=1, updated=1, conditions=[PROGRESSING]),
+            pods=(pod_of("old", ready=True, revision="h0", created=LATER), pod_of("a")),
+        ),
+        merge([report_of("old", revision="h0"), report_of("a", credentials="Rejected")], expected=2),
+        "Stalled",
+        ("Stalled", "KeyRejected"),
+        "The API refuses the key",
+    ),
+    "paused with a generation that is held up": (
+        Observed(deployment=paused(updated=0)),
+        fleet_of(),
+        "Progressing",
+        ("Reconciling", "Paused"),
+        "Resume it: kubectl rollout resume deployment --namespace demo bot",
+    ),
+    "paused, which holds nothing up": (
+        Observed(deployment=paused(ready=2)),
+        fleet_of(),
+        "Progressing",
+        ("Reconciling", "RollingOut"),
+        "2 of 3",
+    ),
     "too long while old pods are ready": (
         Observed(deployment=deployment_of(replicas=4, ready=3, updated=1, conditions=[DEADLINE]), pods=(OLD, pod_of("a"))),
         fleet_of(),
@@ -315,6 +349,20 @@ def test_missing_secret_stalls_after_three_minutes(seconds: int, kind: str) -> N
     assert kind in conditions_of(status)
     assert f"Create it: {CREATE_SECRET} (if the Secret exists without that key, append --dry-run=client" in message_of(status, kind)
     assert status["credentials"]["state"] == "Missing"
+
+
+def test_secret_that_goes_missing_after_its_key_was_refused_for_long_is_waited_for_all_the_same() -> None:
+    observed = Observed(deployment=deployment_of(ready=0), pods=(pod_of("a"),))
+    missing = fleet_of("a", credentials="Missing")
+    refused = derived(observed, fleet_of("a", credentials="Rejected"), now=NOW - timedelta(hours=1))
+
+    first = derived(observed, missing, resource=resource_of(status=refused))
+    in_time = derived(observed, missing, resource=resource_of(status=first), now=NOW + timedelta(seconds=179))
+    late = derived(observed, missing, resource=resource_of(status=in_time), now=NOW + timedelta(seconds=180))
+    later = derived(observed, missing, resource=resource_of(status=late), now=NOW + timedelta(seconds=181))
+
+    told = [conditions_of(status)["Ready"][1] for status in (refused, first, in_time, late, later)]
+    assert told == ["KeyRejected", "WaitingForSecret", "WaitingForSecret", "SecretMissing", "SecretMissing"]
 
 
 def test_missing_secret_heals_without_a_trace() -> None:

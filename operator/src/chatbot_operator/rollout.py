@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from chatbot_operator import pods
+from chatbot_operator import names, pods
 from chatbot_operator.fleet import worst_credentials
 from chatbot_operator.resource import ChatbotDeployment, CredentialsState, ModelState, State
 from chatbot_operator.view import View
@@ -27,6 +27,7 @@ class Reason(StrEnum):
     CREATING = "Creating"
     ROLLING_OUT = "RollingOut"
     SCALING_DOWN = "ScalingDown"
+    PAUSED = "Paused"
     WAITING_FOR_DELETION = "WaitingForDeletion"
     PODS_UNAVAILABLE = "PodsUnavailable"
     PODS_REFUSED = "PodsRefused"
@@ -181,6 +182,14 @@ def _waiting_for_config_map(view: View) -> Verdict | None:
     return _reconciling(view, Reason.WAITING_FOR_CONFIG_MAP, question) if question else None
 
 
+def _paused(view: View) -> Verdict | None:
+    """Name the pause, which no field of ours asks for and no deadline ends, as long as it holds something up."""
+    if not view.rollout_is_paused or view.count("updatedReplicas") >= view.wanted:
+        return None
+    hint = f"kubectl rollout resume deployment --namespace {view.resource.namespace} {names.deployment(view.resource.name)}"
+    return _reconciling(view, Reason.PAUSED, f"Somebody paused the Deployment, so this generation is not rolled out. Resume it: {hint}")
+
+
 def _pods_lost(view: View) -> Verdict | None:
     if not view.lost_pods:
         return None
@@ -212,6 +221,7 @@ _POLICIES: tuple[Policy, ...] = (
     _failing_pod,
     _pods_refused,
     _waiting_for_config_map,
+    _paused,
     _pods_lost,
 )
 

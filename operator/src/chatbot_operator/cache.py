@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from chatbot_operator.names import INSTANCE_LABEL
+from chatbot_operator.names import INSTANCE_LABEL, REVISION_ANNOTATION
 from chatbot_operator.resource import KIND, Manifest
 
 MAX_TOMBSTONES = 4096
@@ -89,14 +89,15 @@ class Entry(NamedTuple):
 
 
 _INTENT_METADATA: Final = ("labels", "ownerReferences", "deletionTimestamp", "finalizers")
-_REVISION: Final = "deployment.kubernetes.io/revision"
-"""An annotation that the Deployment's controller counts its rollouts by, which is as good as status."""
 
 
 def _intent(metadata: Manifest) -> int:
-    """Return a hash of the metadata that people and controllers set; the generation stands for the spec where the API keeps one."""
+    """Return a hash of the metadata that people and controllers set, but for the count of rollouts, which is as good as status.
+
+    The generation stands for the spec where the API keeps one.
+    """
     spec = metadata.get("generation") or metadata["resourceVersion"]
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _REVISION}
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != REVISION_ANNOTATION}
     return hash((spec, orjson.dumps([annotations, *(metadata.get(name) for name in _INTENT_METADATA)])))
 
 

@@ -18,6 +18,8 @@ COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 PART_OF_LABEL: Final = "app.kubernetes.io/part-of"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 POD_TEMPLATE_HASH_LABEL: Final = "pod-template-hash"
+REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
+"""The Deployment's controller counts its rollouts by it: it moves with the pod template only, before there are pods of it."""
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 OWNED_SELECTOR: Final = f"{MANAGED_BY_LABEL}={FIELD_MANAGER}"

@@ -38,8 +38,9 @@ logger = structlog.get_logger()
 
 @dataclass
 class _Looks:
-    """When unready pods were and will be looked at, and what was seen."""
+    """When unready pods of one rollout were and will be looked at, and what was seen."""
 
+    rollout: str | None
     since: float
     next_at: float
     pods: tuple[Manifest, ...] = ()
@@ -186,13 +187,15 @@ class Reconciler:
             await self._recorder.record(manifest, transition)
 
     async def _unready_pods(self, key: ResourceKey, deployment: Manifest | None) -> tuple[Manifest, ...]:
-        """Return the pods when some have been unready for longer than a start takes; they say why."""
+        """Return the pods when some have been unready for longer than a start takes; they say why. Each rollout is looked at anew."""
         live = (deployment or {}).get("status") or {}
-        if live.get("replicas", 0) <= live.get("readyReplicas", 0):
+        if not live.get("updatedReplicas") or live.get("replicas", 0) <= live.get("readyReplicas", 0):
             self._pods.pop(key, None)
             return ()
-        now = self._clock()
-        looks = self._pods.setdefault(key, _Looks(since=now, next_at=now + UNREADY_PODS_SECONDS))
+        now, rollout = self._clock(), _rollout_of(deployment)
+        looks = self._pods.get(key)
+        if looks is None or looks.rollout != rollout:
+            looks = self._pods[key] = _Looks(rollout, since=now, next_at=now + UNREADY_PODS_SECONDS)
         if now < looks.next_at:
             return looks.pods
         try:
@@ -213,3 +216,9 @@ def _hands_off(manifest: Manifest) -> bool:
     """Tell whether nothing is to be done: the resource is going away, or its owner said so."""
     metadata = manifest["metadata"]
     return "deletionTimestamp" in metadata or (metadata.get("annotations") or {}).get(names.RECONCILE_ANNOTATION) == "disabled"
+
+
+def _rollout_of(deployment: Manifest | None) -> str | None:
+    """Return the number of the rollout; scaling begins none."""
+    annotations: Manifest = ((deployment or {}).get("metadata") or {}).get("annotations") or {}
+    return annotations.get(names.REVISION_ANNOTATION)

@@ -109,6 +109,13 @@ def test_late_answer_does_not_bring_back_what_a_later_list_did_not_show(cache: C
     assert cache.put(manifest(version=11))
 
 
+def test_list_from_the_past_takes_back_nothing_that_a_later_one_said(cache: Cache) -> None:
+    cache.replace("Service", [], listed_at=10)
+    cache.replace("Service", [Entry.of(manifest(version=4))], listed_at=5)
+
+    assert not cache.put(manifest(version=9))
+
+
 def test_list_of_one_namespace_leaves_the_others_alone(cache: Cache) -> None:
     cache.put(manifest("a", version=1))
 

@@ -201,7 +201,7 @@ class Cache:
         for ghost in ghosts:
             self._drop(ghost.key)
         news = [entry for entry in entries.values() if self.take(entry)]
-        self._listed_at[kind, namespace] = listed_at
+        self._listed_at[kind, namespace] = max(listed_at, self._listed_at.get((kind, namespace), 0))
         return ghosts + news
 
     def _newest(self, key: ObjectKey) -> int:

@@ -26,6 +26,8 @@ OWNED_KINDS: Final = (*(kind for kind in CHILD_KINDS if kind not in OPTIONAL_KIN
 """What carries the operator's label; the EndpointSlice controller copies it from the Service."""
 
 MAX_DELAY_SECONDS = 4.0
+SHORT_WATCH_SECONDS = 0.9
+"""Less than the shortest watch that is asked for, 1 s."""
 HEARTBEAT_SECONDS = 300.0
 """Longer than a list of many pages, and than a watch without a bookmark may be silent."""
 
@@ -179,8 +181,8 @@ class Informer:
             self._complete.set()
 
     async def _watch(self, kind: str, namespace: str | None, *, seconds: int) -> None:
-        """Feed what happens into the cache."""
-        since = self._versions[kind, namespace]
+        """Feed what happens into the cache; a watch that ends at once without an event is as good as refused (as client-go has it)."""
+        since, began_at = self._versions[kind, namespace], asyncio.get_running_loop().time()
         watch = self._cluster.watch(kind, since=since, timeout_seconds=seconds, namespace=namespace, selector=names.OWNED_SELECTOR)
         self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
         async with aclosing(watch) as events:
@@ -190,6 +192,8 @@ class Informer:
                 elif news := self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest):
                     self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news))
                 self._versions[kind, namespace] = manifest["metadata"]["resourceVersion"]
+        if self._versions[kind, namespace] == since and asyncio.get_running_loop().time() - began_at < SHORT_WATCH_SECONDS:
+            raise errors.ClusterUnavailable(f"watch {kind}: ended at once without an event")
 
 
 def _loop(kind: str, namespace: str | None) -> str:

@@ -101,6 +101,17 @@ def test_missing_kubeconfig_is_one_line(environment: dict[str, str], tmp_path: P
     assert line.startswith("no access to a cluster is configured")
 
 
+def test_kubeconfig_that_half_of_the_process_could_not_use_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(KUBECONFIG.replace("cluster: {server", "cluster: {tls-server-name: api.example.com, server"))
+
+    finished = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("tls-server-name in the kubeconfig is not supported")
+
+
 def test_taken_port_is_one_line(environment: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(environment["OPERATOR_HTTP_PORT"])))

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
@@ -67,6 +67,7 @@ class Connection:
     certificate_file: str | None
     private_key_file: str | None
     token: str | None
+    proxy: str | None
     insecure: bool
 
 
@@ -88,6 +89,8 @@ async def load_configuration() -> Configuration:
             await load_kube_config(file, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call] # as above
     except (ConfigException, OSError) as error:
         raise errors.SettingsInvalid(f"no access to a cluster is configured (KUBECONFIG or a service account): {error}") from error
+    if configuration.tls_server_name:  # kopf has nowhere to put it, and would fail in silence
+        raise errors.SettingsInvalid("tls-server-name in the kubeconfig is not supported: name a server that its certificate is for")
     configuration.client_session_kwargs = {"trust_env": False}
     return configuration
 
@@ -112,11 +115,12 @@ class Cluster:
     ) -> None:
         self.may_write = may_write
         self.on_answer = on_answer
-        self.host = urlsplit(configuration.host).netloc
+        server = urlsplit(configuration.host)
+        self.host = server.netloc
+        self._base_path = server.path
         self._configuration = configuration
         self._client = ApiClient(configuration)
         self._session: aiohttp.ClientSession | None = None
-        self._extra = _connection_arguments(configuration)
         self._request_timeout_seconds = request_timeout_seconds
         self._reached = False
         self._unreachable_since: float | None = None
@@ -137,6 +141,7 @@ class Cluster:
             certificate_file=configuration.cert_file,
             private_key_file=configuration.key_file,
             token=token.split(" ", 1)[-1].strip() if token else None,
+            proxy=configuration.proxy,
             insecure=not configuration.verify_ssl,
         )
 
@@ -323,9 +328,7 @@ class Cluster:
         url = URL(f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
         data = None if body is None else encode(body, content_type=content_type)
         try:
-            answer = await self._open_session().request(
-                method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False, **self._extra
-            )
+            answer = await self._open_session().request(method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False)
         except (aiohttp.ClientError, OSError) as error:
             self.on_answer(method, "<error>")
             self._note_reachable(error)
@@ -343,7 +346,8 @@ class Cluster:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, ssl=self._client.rest_client.ssl_context)
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                request_class=_checked_requests(self._require_leadership),
+                request_class=_checked_requests(self._require_leadership, base_path=self._base_path),
+                proxy=self._configuration.proxy,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -361,25 +365,15 @@ class Cluster:
             logger.info("kubernetes api reachable", server=self.host, outage_seconds=outage_seconds)
 
 
-def _checked_requests(check: Callable[[str, str], None]) -> type[aiohttp.ClientRequest]:
-    """Return requests that are checked once more when they have their connection.
+def _checked_requests(check: Callable[[str, str], None], *, base_path: str) -> type[aiohttp.ClientRequest]:
+    """Return requests that are checked once more, by what they ask of the API server at `base_path`, when they have their connection.
 
     A process that stands still during the handshake may have lost the Lease before anything was sent.
     """
 
     class CheckedRequest(aiohttp.ClientRequest):
         async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-            check(self.method, self.url.raw_path)
+            check(self.method, self.url.raw_path.removeprefix(base_path))
             return await super().send(conn)
 
     return CheckedRequest
-
-
-def _connection_arguments(configuration: Configuration) -> dict[str, Any]:
-    """Return what a kubeconfig says about the way to the server, as aiohttp wants it with each request."""
-    arguments = {
-        "server_hostname": configuration.tls_server_name,
-        "proxy": configuration.proxy,
-        "proxy_headers": configuration.proxy_headers,
-    }
-    return {name: value for name, value in arguments.items() if value}

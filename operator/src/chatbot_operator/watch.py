@@ -89,6 +89,7 @@ def _login(connection: Connection) -> kopf.ConnectionInfo:
         certificate_path=connection.certificate_file,
         private_key_path=connection.private_key_file,
         token=connection.token,
+        proxy_url=connection.proxy,
         insecure=connection.insecure,
         expiration=datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS),
     )

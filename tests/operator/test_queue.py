@@ -113,6 +113,23 @@ def test_work_on_a_key_covers_what_was_planned_before_it(queue: Queue[str], cloc
     assert queue.pop() == "a"
 
 
+async def test_cleared_queue_hands_out_nothing_but_what_is_added_afterwards(queue: Queue[str], clock: Clock) -> None:
+    queue.add("waits")
+    queue.add("routine", lane=Lane.ROUTINE)
+    queue.add_after("planned", 5)
+    queue.backoff("failed")
+
+    queue.clear()
+    clock.now += 100
+
+    assert queue.pop() is None
+    assert queue.backoff("failed") == 1
+    getter = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await getter == "a"
+
+
 def test_backoff_doubles_up_to_the_cap_and_starts_over_after_forget(queue: Queue[str]) -> None:
     delays = [queue.backoff("a") for _ in range(6)]
     queue.forget("a")

@@ -64,7 +64,7 @@ def test_metrics_bear_the_names_of_controller_runtime() -> None:
     queue: Queue[str] = Queue()
     cache = Cache()
     metrics.watch_queue(queue)
-    metrics.watch_conditions(cache)
+    metrics.watch_conditions(cache, leads=lambda: True)
     conditions = [{"type": "Ready", "status": "True"}]
     metadata = {"namespace": "team", "name": "bot", "uid": "1", "resourceVersion": "1"}
     cache.put({"kind": KIND, "metadata": metadata, "status": {"conditions": conditions}})
@@ -95,6 +95,19 @@ def test_metrics_bear_the_names_of_controller_runtime() -> None:
     ):
         assert sample in samples
     assert any(sample.startswith("process_cpu_seconds_total ") for sample in samples)
+
+
+def test_conditions_are_shown_by_the_leader_alone() -> None:
+    metrics, leads = Metrics(host="api:443", workers=1), True
+    cache = Cache()
+    metrics.watch_conditions(cache, leads=lambda: leads)
+    metadata = {"namespace": "team", "name": "bot", "uid": "1", "resourceVersion": "1"}
+    cache.put({"kind": KIND, "metadata": metadata, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    assert b'chatbot_condition{name="bot"' in generate_latest(metrics.registry)
+
+    leads = False
+
+    assert b"chatbot_condition{" not in generate_latest(metrics.registry)
 
 
 class Checks:

@@ -24,7 +24,8 @@ class Scene:
         self.clock = Clock()
         self.queue: Queue[ResourceKey] = Queue(clock=self.clock)
         self.nudged: list[ResourceKey] = []
-        self.triggers = Triggers(self.queue, nudge=self.nudged.append)
+        self.leads = True
+        self.triggers = Triggers(self.queue, nudge=self.nudged.append, leads=lambda: self.leads)
 
     def see(self, kind: str, news: News) -> None:
         if kind == KIND:
@@ -107,6 +108,18 @@ def test_pods_are_polled_when_their_endpoints_change(scene: Scene) -> None:
     scene.see("Deployment", News.STATUS)
 
     assert scene.nudged == [KEY]
+
+
+def test_what_is_seen_while_another_process_leads_adds_nothing(scene: Scene) -> None:
+    scene.leads = False
+
+    for kind in (KIND, "Deployment", "EndpointSlice"):
+        for news in (News.INTENT, News.STATUS, News.GONE):
+            scene.see(kind, news)
+    scene.triggers.look_again(KEY)
+
+    assert scene.due() == "never"
+    assert scene.nudged == []
 
 
 def test_what_belongs_to_no_resource_is_left_alone(scene: Scene) -> None:

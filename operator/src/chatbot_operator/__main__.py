@@ -9,7 +9,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import structlog
 import uvloop
@@ -60,7 +59,11 @@ class Operator:
         self._leading = False
         self._cache = Cache()
         self._queue: Queue[ResourceKey] = Queue(clock=clock)
-        self._triggers = Triggers(self._queue, nudge=lambda key: self._prober.nudge(key))  # noqa: PLW0108 (made below, and of this)
+        self._triggers = Triggers(
+            self._queue,
+            nudge=lambda key: self._prober.nudge(key),  # noqa: PLW0108 (made below, and of this)
+            leads=lambda: self._leading,
+        )
         self._prober = Prober(
             self._cache,
             on_change=self._triggers.look_soon,
@@ -70,15 +73,8 @@ class Operator:
             timeout_seconds=settings.report_timeout_seconds,
             concurrency=settings.report_concurrency,
         )
-        self._reconciler = Reconciler(
-            cluster,
-            self._cache,
-            health=self._prober.health,
-            unheard=self._prober.unheard,
-            unserved=lambda: self._informer.unserved,
-            recorder=Recorder(cluster, instance=instance),
-            settings=settings,
-        )
+        self._recorder = Recorder(cluster, instance=instance)
+        self._reconciler = self._new_reconciler()
         self._informer = Informer(
             cluster,
             self._cache,
@@ -101,7 +97,7 @@ class Operator:
             request_timeout_seconds=settings.request_timeout_seconds,
         )
         metrics.watch_queue(self._queue)
-        metrics.watch_conditions(self._cache)
+        metrics.watch_conditions(self._cache, leads=lambda: self._leading)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Operate until `stop` is set."""
@@ -130,6 +126,17 @@ class Operator:
         if not self._watch.complete:
             yield f"the {KIND}s are not listed yet"
 
+    def _new_reconciler(self) -> Reconciler:
+        return Reconciler(
+            self._cluster,
+            self._cache,
+            health=self._prober.health,
+            unheard=self._prober.unheard,
+            unserved=lambda: self._informer.unserved,
+            recorder=self._recorder,
+            settings=self._settings,
+        )
+
     def _reconcile_all(self) -> None:
         for entry in self._cache.entries(KIND):
             self._triggers.look_again(ResourceKey(entry.key.namespace, entry.key.name))
@@ -139,7 +146,7 @@ class Operator:
         while True:
             if self._settings.leader_election:
                 await self.elector.acquire()
-            self._note_leadership(leads=True)
+            self._begin_term()
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._settings.workers):
@@ -147,10 +154,20 @@ class Operator:
                     group.create_task(self._prober.run(), name="probe")
                     if self._settings.leader_election:
                         group.create_task(self.elector.hold(), name="lease")
-                    self._reconcile_all()
             except* errors.LeadershipLost as lost:
                 logger.warning("leadership lost, standing by", error=str(lost.exceptions[0]))
-            self._note_leadership(leads=False)
+            self._end_term()
+
+    def _begin_term(self) -> None:
+        """Lead, and look at everything."""
+        self._note_leadership(leads=True)
+        self._reconcile_all()
+
+    def _end_term(self) -> None:
+        """Stand by, and forget the resources, which come and go while another process leads; the next term begins as after a start."""
+        self._note_leadership(leads=False)
+        self._queue.clear()
+        self._reconciler = self._new_reconciler()
 
     def _note_leadership(self, *, leads: bool) -> None:
         self._leading = leads
@@ -178,17 +195,16 @@ async def run(settings: Settings) -> None:
     stop_task = asyncio.create_task(stop.wait(), name="stop")
     try:
         await asyncio.wait({work_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
-        if work_task.done():
-            work_task.result()
     finally:
         logger.info("operator stopping")
         for task in (work_task, stop_task):
             task.cancel()
-        with suppress(asyncio.CancelledError):
-            await work_task
+        await asyncio.wait({work_task, stop_task})
         await operator.elector.release()
         await runner.cleanup()
         await cluster.close()
+    if not work_task.cancelled():
+        work_task.result()
 
 
 def _leave_modules_to_the_end() -> None:

@@ -96,6 +96,14 @@ class Queue(Generic[Key]):
         """Start over with the shortest backoff for `key`."""
         self._failures.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget all that waits, is planned or failed, while nobody works."""
+        for lane in self._waiting.values():
+            lane.clear()
+        self._due.clear()
+        self._delayed.clear()
+        self._failures.clear()
+
     def works_on(self, key: Key) -> bool:
         """Tell whether a worker has taken `key` and is not done with it."""
         return key in self._working

@@ -141,9 +141,9 @@ class Metrics:
         queue.on_done = self._worked.labels(CONTROLLER).observe
         self.registry.register(_QueueCollector(queue))
 
-    def watch_conditions(self, cache: Cache) -> None:
-        """Show the conditions of every cached resource."""
-        self.registry.register(_ConditionCollector(cache))
+    def watch_conditions(self, cache: Cache, *, leads: Callable[[], bool]) -> None:
+        """Show the conditions of every cached resource while this process leads, so that a sum over all replicas is right."""
+        self.registry.register(_ConditionCollector(cache, leads=leads))
 
 
 class _QueueCollector(Collector):
@@ -176,12 +176,13 @@ class _QueueCollector(Collector):
 class _ConditionCollector(Collector):
     """chatbot_condition: 1 for the status that a condition has."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, *, leads: Callable[[], bool]) -> None:
         self._cache = cache
+        self._leads = leads
 
     def collect(self) -> Iterator[Metric]:
         gauge = GaugeMetricFamily("chatbot_condition", "Conditions of every resource.", labels=["namespace", "name", "type", "status"])
-        for manifest in self._cache.all(KIND):
+        for manifest in self._cache.all(KIND) if self._leads() else ():
             metadata = manifest["metadata"]
             for condition in (manifest.get("status") or {}).get("conditions") or ():
                 gauge.add_metric([metadata["namespace"], metadata["name"], condition["type"], condition["status"]], 1)

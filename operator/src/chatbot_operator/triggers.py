@@ -15,14 +15,22 @@ _OF_THE_PODS: Final = "EndpointSlice"
 
 
 class Triggers:
-    """Adds the keys of resources to the queue; `nudge` has the pods of one polled."""
+    """Adds the keys of resources to the queue; `nudge` has the pods of one polled.
 
-    def __init__(self, queue: Queue[ResourceKey], *, nudge: Callable[[ResourceKey], None]) -> None:
+    What is seen while this process does not lead adds nothing: nobody would take it, and who begins to lead looks at everything.
+    """
+
+    def __init__(
+        self, queue: Queue[ResourceKey], *, nudge: Callable[[ResourceKey], None], leads: Callable[[], bool] = lambda: True
+    ) -> None:
         self._queue = queue
         self._nudge = nudge
+        self._leads = leads
 
     def resource_changed(self, key: ResourceKey, news: News) -> None:
         """Take a change of a ChatbotDeployment."""
+        if not self._leads():
+            return
         if news is News.STATUS:
             self.look_soon(key)
         else:
@@ -31,7 +39,7 @@ class Triggers:
     def owned_changed(self, change: Change) -> None:
         """Take a change of what belongs to one."""
         key, kind = change.resource, change.key.kind
-        if key is None:
+        if key is None or not self._leads():
             return
         if kind == _OF_THE_PODS:
             self._nudge(key)
@@ -50,4 +58,5 @@ class Triggers:
 
     def look_again(self, key: ResourceKey) -> None:
         """Have a resource looked at when there is nothing more urgent."""
-        self._queue.add(key, lane=Lane.ROUTINE)
+        if self._leads():
+            self._queue.add(key, lane=Lane.ROUTINE)

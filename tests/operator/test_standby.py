@@ -1,0 +1,80 @@
+"""What an operator that stands by keeps of what it sees: the parts are real, nothing is asked of any API server."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from kubernetes.aio.client.configuration import Configuration
+
+from chatbot_operator.__main__ import Operator
+from chatbot_operator.cache import News, ObjectKey, ResourceKey
+from chatbot_operator.cluster import Cluster
+from chatbot_operator.informer import Change
+from chatbot_operator.resource import KIND, Manifest
+from chatbot_operator.settings import Settings
+from chatbot_operator.telemetry import Metrics
+
+KEY = ResourceKey("team", "bot")
+RESOURCE: Manifest = {
+    "kind": KIND,
+    "metadata": {"namespace": "team", "name": "bot", "uid": "1", "resourceVersion": "1"},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(host="api", workers=1)
+
+
+@pytest.fixture
+async def operator(metrics: Metrics) -> AsyncIterator[Operator]:
+    cluster = Cluster(Configuration())
+    yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test"), metrics)
+    await cluster.close()
+
+
+def see(operator: Operator) -> None:
+    """Let the operator see a resource and its pods' addresses."""
+    operator._cache.put(RESOURCE)
+    operator._triggers.resource_changed(KEY, News.INTENT)
+    operator._triggers.owned_changed(Change(ObjectKey("EndpointSlice", "team", "bot-1"), KEY, News.INTENT))
+
+
+def value(metrics: Metrics, metric: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(metric, labels)
+
+
+def depth(metrics: Metrics) -> float | None:
+    return value(metrics, "workqueue_depth", name="chatbotdeployment")
+
+
+def ready(metrics: Metrics) -> float | None:
+    return value(metrics, "chatbot_condition", namespace="team", name="bot", type="Ready", status="True")
+
+
+async def test_standby_gathers_no_work_and_shows_no_conditions(operator: Operator, metrics: Metrics) -> None:
+    see(operator)
+
+    assert depth(metrics) == 0
+    assert ready(metrics) is None
+    assert not operator._prober._changed
+
+
+async def test_leader_has_work_and_shows_conditions_until_its_term_is_over(operator: Operator, metrics: Metrics) -> None:
+    operator._begin_term()
+    see(operator)
+    assert depth(metrics) == 1
+    assert ready(metrics) == 1
+
+    operator._end_term()
+
+    assert depth(metrics) == 0
+    assert ready(metrics) is None
+
+
+async def test_new_leader_looks_at_all_that_there_is(operator: Operator, metrics: Metrics) -> None:
+    see(operator)
+
+    operator._begin_term()
+
+    assert depth(metrics) == 1

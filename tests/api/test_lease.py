@@ -1,10 +1,16 @@
+import asyncio
 import random
+from contextlib import suppress
 
 import pytest
 
+from chatbot_operator import __main__ as command
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.lease import Elector
+from chatbot_operator.resource import Manifest
+from chatbot_operator.settings import Settings
+from tests.api.operator_process import SERVICE_IMAGE, free_port
 
 pytestmark = pytest.mark.api
 
@@ -70,6 +76,85 @@ async def test_released_lease_is_taken_at_once(cluster: Cluster, clock: Time, na
     assert (await cluster.read("Lease", namespace, "chatbot-operator"))["spec"]["leaseTransitions"] == 1
 
 
+async def test_lease_is_released_though_a_renewal_was_under_way(
+    cluster: Cluster, clock: Time, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    replace, committed = cluster.replace, asyncio.Event()
+
+    async def replace_without_an_answer(manifest: Manifest) -> Manifest:
+        answer = await replace(manifest)
+        committed.set()
+        await asyncio.Event().wait()
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster, "replace", replace_without_an_answer)
+        holding = asyncio.create_task(first.hold())
+        await committed.wait()
+        holding.cancel()
+        await asyncio.wait({holding})
+    started = clock.now
+    await first.release()
+    await second.acquire()
+
+    assert clock.now == started
+
+
+async def test_lease_that_another_one_holds_by_now_is_not_released(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    await second.acquire()
+
+    await first.release()
+
+    assert await second._try_to_renew()
+
+
+async def test_lease_is_released_when_the_work_ends_with_an_error(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lead_and_break(operator: command.Operator, _stop: asyncio.Event) -> None:
+        await operator.elector.acquire()
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(command.Operator, "run", lead_and_break)
+    settings = Settings(service_image=SERVICE_IMAGE, namespace=namespace, http_host="127.0.0.1", http_port=free_port())
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        await command.run(settings)
+
+    assert (await cluster.read("Lease", namespace, settings.lease_name))["spec"].get("holderIdentity", "") == ""
+
+
+async def test_deleted_lease_is_not_taken_while_its_holder_may_lead(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    assert not await second._try_to_lead()
+    clock.now += 9
+    await delete_lease(cluster, namespace)
+
+    assert not await second._try_to_lead()
+    assert first.leads()
+    await second.acquire()
+
+    assert not first.leads()
+
+
+async def test_leader_restores_its_deleted_lease(cluster: Cluster, clock: Time, namespace: str) -> None:
+    first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
+    await first.acquire()
+    await second._try_to_lead()
+    await delete_lease(cluster, namespace)
+
+    renewed = [await first._try_to_renew() for _ in range(2)]
+
+    assert renewed[-1]
+    assert first.leads()
+    assert not await second._try_to_lead()
+
+
 async def test_leader_that_cannot_renew_stops_before_another_one_may_start(cluster: Cluster, clock: Time, namespace: str) -> None:
     first = elector(cluster, clock, namespace, "first")
     await first.acquire()
@@ -100,9 +185,13 @@ async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Clu
     cut_off = await unreachable()
     electors = [elector(cluster, clock, namespace, f"candidate-{number}") for number in range(3)]
     led = set()
+    for candidate in electors:
+        await candidate._try_to_lead()
 
-    for _ in range(300):
+    for _ in range(400):
         clock.now += chance.choice([0.1, 1.0, 3.0, 6.0])
+        if chance.random() < 0.1 and all(each._lease for each in electors):  # not again before everybody saw it come back
+            await delete_lease(cluster, namespace)
         candidate = chance.choice(electors)
         candidate._cluster = cut_off if chance.random() < 0.3 else cluster
         if candidate.leads():
@@ -116,6 +205,11 @@ async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Clu
 
     assert led == {0, 1, 2}
     await cut_off.close()
+
+
+async def delete_lease(cluster: Cluster, namespace: str) -> None:
+    with suppress(errors.ObjectNotFound):
+        await cluster.delete(await cluster.read("Lease", namespace, "chatbot-operator"))
 
 
 async def unreachable() -> Cluster:

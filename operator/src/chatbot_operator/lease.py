@@ -2,12 +2,15 @@
 
 The rules are client-go's (tools/leaderelection): a holder that was not seen to renew for its lease duration, measured on our own
 clock from when we last saw a change, may be replaced; the leader itself stops writing earlier, when it could not renew. Clocks of
-different machines are never compared.
+different machines are never compared. Stricter than client-go's: a Lease that was seen and is gone counts as held for as long. One
+that was never seen is taken at once, since nothing tells a first start from a start right after somebody deleted it.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -23,6 +26,10 @@ logger = structlog.get_logger()
 
 def _micro_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _version(lease: Manifest | None) -> str | None:
+    return lease["metadata"]["resourceVersion"] if lease else None
 
 
 class Elector:
@@ -52,7 +59,7 @@ class Elector:
         self._wall_clock = wall_clock
         self._sleep = sleep
         self._lease: Manifest | None = None
-        self._seen_at = 0.0
+        self._seen_at = -math.inf
         self._renewed_at: float | None = None
         self._problem = ""
 
@@ -77,24 +84,34 @@ class Elector:
                 await self._sleep(min(1.0, self._renew_seconds / 2))
 
     async def release(self) -> None:
-        """Give the Lease up, so that a standby takes over at once."""
-        if not self.leads() or self._lease is None:
-            return
+        """Give the Lease up, so that a standby takes over at once; a write of ours that was cut off may have changed it, too."""
         self._renewed_at = None
         try:
-            await self._write(holder="", duration_seconds=1)
-        except errors.ClusterError as error:
-            logger.warning("lease not released", lease=self._name, error=str(error))
-        else:
-            logger.info("lease released", lease=self._name)
+            async with asyncio.timeout(self._renew_seconds):
+                while await self._names_us():
+                    with suppress(errors.ObjectConflict):
+                        await self._write(holder="", duration_seconds=1)
+                        logger.info("lease released", lease=self._name)
+                        return
+        except (errors.ClusterError, TimeoutError) as error:
+            logger.warning("lease not released", lease=self._name, error=str(error) or "no answer in time")
+
+    async def _names_us(self) -> bool:
+        """Look whether the Lease says that this process holds it; False without a look when it was never seen."""
+        if self._lease is None:
+            return False
+        await self._look()
+        return self._holder == self._identity
 
     async def _try_to_lead(self) -> bool:
         try:
-            if not await self._observe():
+            await self._look()
+            if not self._is_free():
                 return False
             await self._write(holder=self._identity, duration_seconds=self._duration_seconds)
         except errors.ObjectConflict:
-            return False  # another candidate was quicker
+            self._seen_at = self._clock()  # another candidate was quicker
+            return False
         except errors.ClusterError as error:
             logger.debug("lease not acquired", lease=self._name, error=str(error))
             return False
@@ -103,49 +120,54 @@ class Elector:
     async def _try_to_renew(self) -> bool:
         try:
             await self._write(holder=self._identity, duration_seconds=self._duration_seconds)
-        except errors.ObjectConflict as error:
+        except (errors.ObjectConflict, errors.ObjectNotFound) as error:
             self._problem = str(error)
-            return await self._still_ours()
+            await self._look_who_leads()
+            return False
         except errors.ClusterError as error:
             self._problem = str(error)
             logger.debug("lease not renewed, retrying", lease=self._name, error=str(error))
             return False
         return True
 
-    async def _still_ours(self) -> bool:
-        """Look at the Lease after a conflict: our own write, whose answer was lost, or another leader."""
+    async def _look_who_leads(self) -> None:
+        """Look at the Lease after a conflict: our own write, whose answer was lost, or another leader, or nothing any more."""
         try:
-            self._lease = await self._cluster.read("Lease", self._namespace, self._name)
-        except errors.ObjectNotFound:
-            self._lease = None
+            await self._look()
         except errors.ClusterError:
-            return False
-        holder = self._lease["spec"].get("holderIdentity") if self._lease else self._identity
-        if holder != self._identity:
-            self._renewed_at, self._problem = None, f"{holder or 'nobody'} holds it"
-        return False
+            return
+        if self._lease is not None and self._holder != self._identity:
+            self._renewed_at, self._problem = None, f"{self._holder or 'nobody'} holds it"
 
-    async def _observe(self) -> bool:
-        """Read the Lease; return whether it may be taken."""
+    async def _look(self) -> None:
+        """Read the Lease, and note when it was seen to change; to be deleted is a change, too."""
         try:
             lease = await self._cluster.read("Lease", self._namespace, self._name)
         except errors.ObjectNotFound:
-            self._lease = None
-            return True
-        known = self._lease
-        if known is None or known["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
+            lease = None
+        if _version(lease) != _version(self._lease):
             self._seen_at = self._clock()
         self._lease = lease
-        spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity")
-        return holder in (None, "", self._identity) or self._clock() - self._seen_at > spec.get(
-            "leaseDurationSeconds", self._duration_seconds
-        )
+
+    @property
+    def _spec(self) -> Manifest:
+        return (self._lease or {}).get("spec") or {}
+
+    @property
+    def _holder(self) -> str:
+        return self._spec.get("holderIdentity") or ""
+
+    def _is_free(self) -> bool:
+        """Tell whether nobody else can be leading, by what was last seen."""
+        if self._lease is not None and self._holder in ("", self._identity):
+            return True
+        duration_seconds: float = self._spec.get("leaseDurationSeconds", self._duration_seconds)
+        return self._clock() - self._seen_at > duration_seconds
 
     async def _write(self, *, holder: str, duration_seconds: float) -> None:
         started = self._clock()
         now = _micro_time(self._wall_clock())
-        old = (self._lease or {}).get("spec") or {}
+        old = self._spec
         changed = old.get("holderIdentity") != holder
         spec = {
             "holderIdentity": holder,

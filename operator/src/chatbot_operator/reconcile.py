@@ -175,6 +175,7 @@ class Reconciler:
         status = derive_invalid_status(manifest, problem, settings=self._settings, now=self._wall_clock())
         if substantially_differs(manifest.get("status") or {}, status):
             await self._write_status(manifest, status)
+            self._reporting.written(ResourceKey.of(manifest))
 
     async def _write_status(self, manifest: Manifest, status: Manifest) -> None:
         """Write the status, and tell transitions as Events."""

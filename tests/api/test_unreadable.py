@@ -1,0 +1,44 @@
+"""A resource whose spec cannot be read any more, in the midst of a rollout: by its cache, since the schema would not let it in."""
+
+import pytest
+
+from chatbot_operator import errors
+from chatbot_operator.cache import Cache, ResourceKey
+from chatbot_operator.cluster import Cluster
+from chatbot_operator.events import Recorder
+from chatbot_operator.reconcile import Reconciler
+from chatbot_operator.reporting import STILL_SECONDS
+from chatbot_operator.resource import API_VERSION, KIND, Manifest
+from chatbot_operator.settings import Settings
+from tests.api.operator_process import SERVICE_IMAGE
+
+pytestmark = pytest.mark.api
+
+
+async def create(cluster: Cluster, namespace: str, name: str) -> Manifest:
+    metadata = {"namespace": namespace, "name": name}
+    return await cluster.create(
+        {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {"rollout": {"minReadySeconds": 3}}}
+    )
+
+
+def as_before(resource: Manifest) -> Manifest:
+    """Return the resource as one that the next version replaces."""
+    metadata = resource["metadata"]
+    return {**resource, "metadata": {**metadata, "resourceVersion": str(int(metadata["resourceVersion"]) - 1)}}
+
+
+async def test_its_rollout_takes_no_time_from_others(cluster: Cluster, namespace: str) -> None:
+    resource, other = [await create(cluster, namespace, name) for name in ("bot", "other")]
+    cache = Cache()
+    settings, recorder = Settings(service_image=SERVICE_IMAGE), Recorder(cluster, instance="test")
+    reconciler = Reconciler(cluster, cache, health=lambda _key: None, recorder=recorder, settings=settings, clock=lambda: 1000.0)
+
+    cache.put(as_before(resource))
+    assert await reconciler.reconcile(ResourceKey.of(resource)) == STILL_SECONDS + 3
+    cache.put({**resource, "spec": {"replicas": "many"}})
+    with pytest.raises(errors.SpecInvalid):
+        await reconciler.reconcile(ResourceKey.of(resource))
+    cache.put(other)
+
+    assert await reconciler.reconcile(ResourceKey.of(other)) == STILL_SECONDS + 3

@@ -5,23 +5,14 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chatbot_operator import fleet
-from chatbot_operator.cache import Cache, ResourceKey
-from chatbot_operator.cluster import Cluster
-from chatbot_operator.events import Recorder
-from chatbot_operator.fleet import FleetHealth
-from chatbot_operator.pod_report import PodReport
-from chatbot_operator.reconcile import Reconciler
-from chatbot_operator.resource import API_VERSION, KIND
-from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.operator_process import (
-    SERVICE_IMAGE,
     Account,
     Namespace,
     OperatorProcess,
@@ -188,30 +179,87 @@ def test_field_removed_from_the_spec_is_removed_from_the_child(team: Namespace, 
 
 
 def test_child_that_is_no_longer_desired_is_pruned(team: Namespace, bot: str) -> None:
-    team.apply(bot, replicas=2, systemPrompt="Be brief.")
+    team.apply(bot, replicas=2)
     wait_until(lambda: team.get("poddisruptionbudget", bot))
 
     team.apply(bot, replicas=1)
 
     wait_until(lambda: team.get("poddisruptionbudget", bot), lambda budget: budget is None)
-    wait_until(lambda: team.kubectl("get", "configmap", "--output=name"), lambda listed: bot not in listed)
 
 
-def test_child_that_is_being_deleted_is_left_alone_until_it_is_gone(team: Namespace, bot: str) -> None:
-    team.apply(bot, replicas=0)
-    team.wait_for_status(bot)
-    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"metadata":{"finalizers":["example.com/hold"]}}')
-    team.kubectl("delete", "service", bot, "--wait=false")
+def test_prompt_that_is_no_longer_desired_stays_for_the_pods_that_mount_it(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=1, systemPrompt="Be brief.", rollout={"minReadySeconds": 0})
+    run_until_ready(team, bot)
 
-    team.apply(bot, replicas=0, service={"port": 8081})
-    team.wait_for_status(bot)
-    going = team.get("service", bot)
-    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+    team.apply(bot, replicas=1, rollout={"minReadySeconds": 0})
+    held = team.wait_for_status(bot)
+    kept = team.get("configmap", f"{bot}-prompt")
+    run_until_ready(team, bot)
+
+    assert held["status"]["state"] == "Progressing"
+    assert kept is not None
+    wait_until(lambda: team.get("configmap", f"{bot}-prompt"), lambda prompt: prompt is None)
+
+
+@contextmanager
+def held_service(team: Namespace, name: str) -> Iterator[None]:
+    """Keep the Service from going when it is deleted, as the finalizer of a load balancer does."""
+    team.kubectl("patch", "service", name, "--type=merge", '--patch={"metadata":{"finalizers":["example.com/hold"]}}')
+    yield
+    team.kubectl("patch", "service", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+
+def wait_for_words(team: Namespace, name: str, words: str) -> None:
+    """Return when the resource says these words, on its way and neither Ready nor Stalled, of its newest generation."""
+
+    def told() -> list[tuple[str, str, str, bool]]:
+        resource = team.get("chatbot", name) or {}
+        return [
+            (each["type"], each["status"], each["reason"], words in each["message"])
+            for each in resource["status"].get("conditions", ())
+            if each["observedGeneration"] == resource["metadata"]["generation"] and each["type"] in ("Ready", "Reconciling", "Stalled")
+        ]
+
+    reason = "WaitingForDeletion"
+    wait_until(told, lambda seen: seen == [("Ready", "False", reason, True), ("Reconciling", "True", reason, True)], seconds=30)
+
+
+def test_child_that_is_being_deleted_is_waited_for_in_words_while_the_others_are_applied(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+
+    with held_service(team, bot):
+        team.kubectl("delete", "service", bot, "--wait=false")
+        wait_for_words(team, bot, f"Waits for Service {bot} to go; it is made anew then.")
+        team.apply(bot, replicas=0, rollout={"minReadySeconds": 0}, service={"port": 8081}, model={"maxTokens": 2048})
+        wait_until(lambda: "2048" in json.dumps(team.get("deployment", bot)))
+        wait_for_words(team, bot, f"kubectl get service --namespace {team.name} {bot} --output=yaml")
+        going = team.get("service", bot)
 
     assert going is not None
-    assert "deletionTimestamp" in going["metadata"]
     assert going["spec"]["ports"][0]["port"] == 80
     wait_until(lambda: team.get("service", bot), lambda service: service and service["spec"]["ports"][0]["port"] == 8081)
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+
+
+def test_successor_waits_in_words_for_what_its_predecessor_left_and_gets_the_other_children(team: Namespace, bot: str) -> None:
+    team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
+    team.wait_for_status(bot)
+    left = uid(team.get("service", bot))
+
+    with held_service(team, bot):
+        team.kubectl("delete", "chatbot", bot)
+        team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
+        wait_for_words(team, bot, f" {bot}, which belongs to an earlier ChatbotDeployment of this name, to go; it is made anew then.")
+        second = uid(team.get("chatbot", bot))
+        wait_until(
+            lambda: team.get("deployment", bot),
+            lambda deployment: deployment and deployment["metadata"]["ownerReferences"][0]["uid"] == second,
+            seconds=60,
+        )
+        assert uid(team.get("service", bot)) == left
+
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
 
 
 def test_child_that_lost_its_owner_is_a_conflict_and_nothing_is_pruned_until_it_is_offered(team: Namespace, bot: str) -> None:
@@ -444,57 +492,3 @@ def test_restarted_operator_writes_nothing(team: Namespace, bot: str, account: A
         second.wait_until_idle()
 
     assert requests.writes(name=bot) == before
-
-
-def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None, unheard: bool = False) -> Reconciler:
-    settings = Settings(service_image=SERVICE_IMAGE)
-    recorder = Recorder(cluster, instance="test")
-    return Reconciler(cluster, cache, health=lambda _key: health, unheard=lambda _key: unheard, recorder=recorder, settings=settings)
-
-
-async def test_children_whose_answers_were_lost_are_recognised(cluster: Cluster, namespace: str) -> None:
-    metadata = {"namespace": namespace, "name": "bot"}
-    resource = await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}})
-
-    written = []
-    for _ in range(2):
-        cache = Cache()  # which knows the resource and none of its children
-        cache.put(await cluster.read(KIND, namespace, "bot"))
-        await reconciler(cluster, cache).reconcile(ResourceKey(namespace, "bot"))
-        written.append({child.key: child.version for child in cache.children(uid(resource) or "")})
-
-    assert len(written[0]) == len(CHILDREN)
-    unmoved = {key: version for key, version in written[0].items() if key.kind not in ("Deployment", "PodDisruptionBudget")}
-    assert written[1].items() >= unmoved.items()
-
-
-REFUSED = {
-    "version": 1,
-    "pod": {"uid": "pod-1"},
-    "state": "not_ready",
-    "credentials": {"state": "Rejected"},
-    "model": {"name": "claude-sonnet-5-5"},
-}
-
-
-async def test_status_waits_for_the_word_of_pods_that_exist(cluster: Cluster, namespace: str) -> None:
-    key = ResourceKey(namespace, "bot")
-    cache = Cache()
-    cache.put(
-        await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"namespace": namespace, "name": "bot"}, "spec": {}})
-    )
-    await reconciler(cluster, cache).reconcile(key)
-    owner = {"kind": "Service", "name": "bot", "uid": uid(cache.get("Service", *key)), "controller": True}
-    pod = {"addresses": ["10.0.0.1"], "targetRef": {"uid": "pod-1"}}
-    slice_metadata = {"namespace": namespace, "name": "bot-1", "resourceVersion": "1", "ownerReferences": [owner]}
-    cache.put({"kind": "EndpointSlice", "metadata": slice_metadata, "endpoints": [pod]})
-    told = fleet.merge([PodReport.model_validate(REFUSED)], expected=1)
-
-    async def status_after(health: FleetHealth | None, *, unheard: bool) -> Any:
-        await reconciler(cluster, cache, health=health, unheard=unheard).reconcile(key)
-        return (await cluster.read(KIND, *key))["status"]
-
-    assert (await status_after(None, unheard=True))["observedGeneration"] == -1
-    assert (await status_after(told, unheard=True))["credentials"]["state"] == "Rejected"
-    assert (await status_after(FleetHealth(expected=1), unheard=True))["credentials"]["state"] == "Rejected"
-    assert (await status_after(FleetHealth(expected=1), unheard=False))["credentials"]["state"] == "Unverified"

@@ -3,8 +3,8 @@
 As long as neither the resource nor its children changed in more than their status, nothing is rendered or compared again.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,6 +16,7 @@ from chatbot_operator.desired import CHILD_KINDS, desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.observed import Problem
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
+from chatbot_operator.rollout import Reason
 from chatbot_operator.settings import Settings
 
 logger = structlog.get_logger()
@@ -36,13 +37,24 @@ class _Converged:
 
 
 @dataclass(slots=True)
-class _Outcome:
+class Outcome:
     """What became of the children in one pass."""
 
     verified: set[_Version] = field(default_factory=set)
     applied: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Why each was applied, the first few reasons."""
     problem: Problem | None = None
+    """The first that somebody must mend, else the first that may pass."""
+
+    @contextmanager
+    def noting(self, child: Manifest) -> Iterator[None]:
+        """Take down what stands in the way of one child, so that the others are gone on with."""
+        try:
+            yield
+        except errors.ClusterError as error:
+            found = problem_with(child, error)
+            if self.problem is None or (self.problem.passing and not found.passing):
+                self.problem = found
 
 
 class Children:
@@ -60,48 +72,41 @@ class Children:
         self._converged.pop(key, None)
 
     async def converge(self, resource: ChatbotDeployment, entry: Entry, *, replicas: int) -> Problem | None:
-        """Apply every child that differs, then delete those that are not desired; return the first thing that does not work."""
+        """Apply every child that differs, then delete those that are not desired; return what does not work."""
         key = ResourceKey(resource.namespace, resource.name)
         circumstances = (entry.uid, entry.intent, replicas, self._unserved())
         children = frozenset((child.key, child.uid, child.intent) for child in self._cache.children(resource.uid))
         if self._converged.get(key) == _Converged(*circumstances, children):
             return None
         desired = self._desired(resource, replicas)
-        outcome = _Outcome()
+        outcome = Outcome()
         try:
             for intended in desired:
-                await self._settle(resource, intended, outcome)
+                with outcome.noting(intended):
+                    found = await self._apply(resource, intended, outcome)
+                    outcome.verified.add((found.key, found.uid, found.intent))
         finally:
             if outcome.applied:
                 logger.info("children applied", reasons=outcome.applied)
         if outcome.problem is None:
-            await self._prune(resource, desired)
+            await self._prune(resource, desired, outcome)
         if len(outcome.verified) == len(desired):
             self._converged[key] = _Converged(*circumstances, frozenset(outcome.verified))
         return outcome.problem
-
-    async def _settle(self, resource: ChatbotDeployment, intended: Manifest, outcome: _Outcome) -> None:
-        """Bring one child to what is intended, or note what stands in the way."""
-        try:
-            if found := await self._apply(resource, intended, outcome):
-                outcome.verified.add((found.key, found.uid, found.intent))
-        except errors.ForeignObject as error:
-            outcome.problem = outcome.problem or Problem("Conflict", str(error))
-        except (errors.RequestRefused, errors.WebhookUnavailable) as error:
-            outcome.problem = outcome.problem or refusal(intended, error)
 
     def _desired(self, resource: ChatbotDeployment, replicas: int) -> tuple[Manifest, ...]:
         unserved = self._unserved()
         children = desired_state(resource, self._settings, replicas)
         return tuple(child for child in children if child["kind"] not in unserved)
 
-    async def _apply(self, resource: ChatbotDeployment, intended: Manifest, outcome: _Outcome) -> Entry | None:
-        """Return the child as it should be, applied if it was not so; None when it must not be written now."""
+    async def _apply(self, resource: ChatbotDeployment, intended: Manifest, outcome: Outcome) -> Entry:
+        """Return the child as it should be, applied if it was not so; raise BeingDeleted or ForeignObject where it must not be written."""
         entry = self._cache.entry(ObjectKey.of(intended))
         live = entry.manifest() if entry else None
-        if live is not None and not self._may_write(resource, intended, live):
-            return None
-        if not (reasons := differences(intended, live)):
+        if live is not None:
+            _require_writable(resource, intended, live)
+        reasons = differences(intended, live)
+        if entry is not None and not reasons:
             return entry
         try:
             answer = await self._cluster.apply(intended, uid=live["metadata"]["uid"] if live else None)
@@ -109,8 +114,7 @@ class Children:
             if live is not None:
                 raise  # another object of that name by now: the informer is about to say so
             live = await self._cluster.read(*ObjectKey.of(intended))
-            if not self._may_write(resource, intended, live):
-                return None
+            _require_writable(resource, intended, live)
             self._cache.put(live)  # ours: an earlier apply was committed and its answer lost
             answer = await self._cluster.apply(intended, uid=live["metadata"]["uid"])
         outcome.applied[f"{intended['kind']} {intended['metadata']['name']}"] = reasons[:5]
@@ -118,43 +122,75 @@ class Children:
         self._cache.take(answered)
         return answered
 
-    def _may_write(self, resource: ChatbotDeployment, intended: Manifest, live: Manifest) -> bool:
-        """Tell whether to write `live`: not while it is being deleted; raise ForeignObject when it is not ours at all."""
-        owner = controller_of(live)
-        if (owner is None or owner["uid"] != resource.uid) and not _is_adoptable(intended, live):
-            name = f"{live['kind']} {live['metadata']['name']}"
-            if owner and (owner["kind"], owner["name"]) == (KIND, resource.name):
-                raise errors.ObjectConflict(f"{name} still belongs to an earlier {KIND} of this name")
-            whose = f"is controlled by {owner['kind']} {owner['name']}" if owner else "is not controlled by this resource"
-            raise errors.ForeignObject(
-                f"{name} exists and {whose}: rename or delete it, or, if nothing controls it, label it {names.ADOPT_LABEL}=true"
-            )
-        return "deletionTimestamp" not in live["metadata"]
-
-    async def _prune(self, resource: ChatbotDeployment, desired: tuple[Manifest, ...]) -> None:
+    async def _prune(self, resource: ChatbotDeployment, desired: tuple[Manifest, ...], outcome: Outcome) -> None:
+        """Delete what is not desired, but what pods may still mount, which goes when the rollout is complete."""
         wanted = {ObjectKey.of(intended) for intended in desired}
         for entry in self._cache.children(resource.uid):
-            if entry.key.kind not in CHILD_KINDS or entry.key in wanted:
+            if entry.key.kind not in CHILD_KINDS or entry.key in wanted or self._may_be_mounted(resource, entry.key):
                 continue
             child = entry.manifest()
             if "deletionTimestamp" in child["metadata"]:
                 continue
-            with suppress(errors.ObjectNotFound):
-                await self._cluster.delete(child)
-            self._cache.forget(child)
-            logger.info("child pruned", kind=entry.key.kind, child=entry.key.name)
+            with outcome.noting(child):
+                with suppress(errors.ObjectNotFound):
+                    await self._cluster.delete(child)
+                self._cache.forget(child)
+                logger.info("child pruned", kind=entry.key.kind, child=entry.key.name)
+
+    def _may_be_mounted(self, resource: ChatbotDeployment, child: ObjectKey) -> bool:
+        """Tell whether pods of an earlier generation, of which one that is moved must start again, may need the child."""
+        prompt = ObjectKey("ConfigMap", resource.namespace, names.prompt_config_map(resource.name))
+        return child == prompt and not self._is_rolled_out(resource)
+
+    def _is_rolled_out(self, resource: ChatbotDeployment) -> bool:
+        """Tell whether every pod is of the Deployment's present template, and ready."""
+        deployment = self._cache.get("Deployment", resource.namespace, names.deployment(resource.name))
+        if deployment is None:
+            return False
+        live = deployment.get("status") or {}
+        pods, updated, ready = (live.get(count, 0) for count in ("replicas", "updatedReplicas", "readyReplicas"))
+        return bool(live.get("observedGeneration") == deployment["metadata"]["generation"] and pods == updated == ready)
 
 
-def refusal(intended: Manifest, error: errors.RequestRefused | errors.WebhookUnavailable) -> Problem:
-    """Return what to say of a child that the API server does not accept; raise the error when the whole namespace is about to go."""
-    if error.reason == "NamespaceTerminating":
-        raise error
-    what = f"{intended['kind']} {intended['metadata']['name']}"
+def problem_with(child: Manifest, error: errors.ClusterError) -> Problem:
+    """Return what to say of a child that cannot be as it should; raise an error that is not about this child alone."""
+    what = f"{child['kind']} {child['metadata']['name']}"
     why = str(error).rstrip(".")
-    if isinstance(error, errors.WebhookUnavailable):
-        text = f"The API server cannot accept {what}: {why}. Mend the webhook if it lasts; it is tried again by itself."
-        return Problem("WebhookUnavailable", text, passing=True)
-    return Problem("ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself.")
+    match error:
+        case errors.ClusterError(reason="NamespaceTerminating") | errors.AccessDenied(status_code=401):
+            raise error
+        case errors.ForeignObject():
+            return Problem("Conflict", str(error))
+        case errors.BeingDeleted():
+            return Problem(Reason.WAITING_FOR_DELETION, str(error), passing=True)
+        case errors.AccessDenied():
+            text = f"The operator may not write {what}: {why}. Give it the roles of its chart; it is tried again by itself."
+            return Problem("AccessDenied", text, passing=True)
+        case errors.WebhookUnavailable():
+            text = f"The API server cannot accept {what}: {why}. Mend the webhook if it lasts; it is tried again by itself."
+            return Problem("WebhookUnavailable", text, passing=True)
+        case errors.RequestRefused():
+            return Problem("ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself.")
+    raise error
+
+
+def _require_writable(resource: ChatbotDeployment, intended: Manifest, live: Manifest) -> None:
+    """Raise BeingDeleted for what is about to go, ForeignObject for what is not ours."""
+    owner = controller_of(live)
+    name = f"{live['kind']} {live['metadata']['name']}"
+    is_ours = owner is not None and owner["uid"] == resource.uid
+    of_a_former = owner is not None and not is_ours and (owner["kind"], owner["name"]) == (KIND, resource.name)
+    if of_a_former or "deletionTimestamp" in live["metadata"]:
+        whose = f", which belongs to an earlier {KIND} of this name," if of_a_former else ""
+        raise errors.BeingDeleted(
+            f"Waits for {name}{whose} to go; it is made anew then. If that takes long, see its finalizers:"
+            f" kubectl get {live['kind'].lower()} --namespace {resource.namespace} {live['metadata']['name']} --output=yaml."
+        )
+    if not is_ours and not _is_adoptable(intended, live):
+        whose = f"is controlled by {owner['kind']} {owner['name']}" if owner else "is not controlled by this resource"
+        raise errors.ForeignObject(
+            f"{name} exists and {whose}: rename or delete it, or, if nothing controls it, label it {names.ADOPT_LABEL}=true"
+        )
 
 
 def _is_adoptable(intended: Manifest, live: Manifest) -> bool:

@@ -14,6 +14,7 @@ OperatorError
     ├── WatchExpired        410
     ├── ClusterUnavailable  429, 5xx, network: later may be better
     │   └── WebhookUnavailable  500: an admission webhook that must be asked does not answer
+    ├── BeingDeleted        a child, or what has its name, is about to go
     └── ForeignObject       a child's name is taken by an object that is not ours
 """
 
@@ -78,6 +79,10 @@ class ClusterUnavailable(ClusterError):
 
 class WebhookUnavailable(ClusterUnavailable):
     """The API server is well, but may not accept the object without a webhook that it cannot ask."""
+
+
+class BeingDeleted(ClusterError):
+    """A child, or the one of an earlier resource that has its name, is there until its finalizers are done: it is made anew then."""
 
 
 class ForeignObject(ClusterError):

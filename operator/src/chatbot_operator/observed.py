@@ -7,7 +7,7 @@ from chatbot_operator.resource import Manifest
 
 @dataclass(frozen=True)
 class Problem:
-    """Why the children could not be brought to the desired state: a name conflict or a refused apply."""
+    """Why the children could not be brought to the desired state: a name conflict, a refusal, or one that is about to go."""
 
     reason: str
     message: str

@@ -22,7 +22,7 @@ from chatbot_operator.probe import endpoint_slices, targets
 from chatbot_operator.reporting import Reporting
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
-from chatbot_operator.status import ConditionType, derive_invalid_status, derive_status, substantially_differs
+from chatbot_operator.status import derive_invalid_status, derive_status, is_ready, keep_reported, substantially_differs
 
 UNREADY_PODS_SECONDS = 5.0
 UNREADY_PODS_CAP_SECONDS = 60.0
@@ -99,13 +99,17 @@ class Reconciler:
         replicas = self._decide_replicas(key, resource)
         problem = await self._children.converge(resource, entry, replicas=replicas)
         health = self._health(key)
-        problem = problem or await self._client_tokens.ensure(resource, missing=health is not None and health.client_tokens_missing)
-        if self._must_be_heard_first(key, manifest):
+        missing = health is not None and health.client_tokens_missing
+        problem = problem or await self._client_tokens.ensure(resource, missing=missing)
+        unheard = self._must_be_heard_first(key, manifest)
+        if unheard and problem is None:
             return NOT_READY_SECONDS
-        due = await self._report(manifest, await self._observe(resource, problem, replicas=replicas), resource)
+        status = await self._observe(resource, problem, replicas=replicas)
+        due = await self._report(manifest, keep_reported(status, resource.status) if unheard else status, resource)
         again = self._look_again_seconds(key, problem)
         decide = autoscale.INTERVAL_SECONDS if resource.spec.autoscaling.enabled and replicas else None
-        return min((seconds for seconds in (due, again, decide) if seconds is not None), default=None)
+        create = self._client_tokens.again_seconds(key) if missing else None
+        return min((seconds for seconds in (due, again, decide, create) if seconds is not None), default=None)
 
     def _look_again_seconds(self, key: ResourceKey, problem: Problem | None) -> float | None:
         """Return when to look for what no event announces: what stood in the way is gone, or unready pods say something else."""
@@ -159,7 +163,7 @@ class Reconciler:
     async def _report(self, manifest: Manifest, status: Manifest, resource: ChatbotDeployment) -> float | None:
         """Write the status if it is time to; return in how many seconds it will be, None when there is nothing to write."""
         key = ResourceKey(resource.namespace, resource.name)
-        if _is_ready(status):
+        if is_ready(status):
             self._not_ready_since.pop(key, None)
         else:
             self._not_ready_since.setdefault(key, self._clock())
@@ -207,10 +211,6 @@ class Reconciler:
         looks.pods = tuple(listed)
         looks.next_at = now + min(UNREADY_PODS_CAP_SECONDS, max(UNREADY_PODS_SECONDS, (now - looks.since) / 4))
         return looks.pods
-
-
-def _is_ready(status: Manifest) -> bool:
-    return any(condition["type"] == ConditionType.READY and condition["status"] == "True" for condition in status["conditions"])
 
 
 def _hands_off(manifest: Manifest) -> bool:

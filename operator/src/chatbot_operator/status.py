@@ -116,8 +116,7 @@ def keep_reported(status: Manifest, previous: Manifest) -> Manifest:
 
 def is_ready(status: Manifest) -> bool:
     """Tell whether the status says that everything is as the spec wants it."""
-    conditions = status.get("conditions") or ()
-    return any(condition["type"] == ConditionType.READY and condition["status"] == "True" for condition in conditions)
+    return bool(by_type(status).get(ConditionType.READY, {}).get("status") == "True")
 
 
 def substantially_differs(old: Manifest, new: Manifest) -> bool:

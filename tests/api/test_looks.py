@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -75,14 +76,18 @@ def reason(status: Manifest) -> str:
     return next(str(condition["reason"]) for condition in status["conditions"] if condition["type"] == "Ready")
 
 
+def pods_of(team: Namespace) -> dict[str, Manifest]:
+    return {pod["metadata"]["name"]: pod for pod in json.loads(team.kubectl("get", "pods", "--output=json"))["items"]}
+
+
 def fail_to_start(team: Namespace, *, why: str) -> None:
     """Let every pod say, as kubelet would, why its image is not there."""
-    for pod in json.loads(team.kubectl("get", "pods", "--output=json"))["items"]:
+    for name, pod in pods_of(team).items():
         image = pod["spec"]["containers"][0]["image"]
         state = {"waiting": {"reason": why, "message": f"{image} is not there"}}
         container = {"name": "chatbot", "image": image, "imageID": "", "ready": False, "restartCount": 0, "state": state}
         patch = json.dumps({"status": {"phase": "Pending", "containerStatuses": [container]}})
-        team.kubectl("patch", "pod", pod["metadata"]["name"], "--subresource=status", f"--patch={patch}")
+        team.kubectl("patch", "pod", name, "--subresource=status", f"--patch={patch}")
 
 
 async def test_pods_of_the_former_rollout_do_not_speak_for_its_correction(passes: Passes, team: Namespace) -> None:
@@ -104,6 +109,22 @@ async def test_pods_of_the_former_rollout_do_not_speak_for_its_correction(passes
 
     fail_to_start(team, why="ErrImagePull")
     passes.now += LONG_SECONDS
+    assert "image chat:2 cannot be pulled" in (await passes.status())["summary"]
+
+
+async def test_old_pod_that_was_replaced_does_not_speak_for_the_rollout(passes: Passes, team: Namespace) -> None:
+    await passes.roll_out(is_begun=has_new_pods, replicas=1, image="chat:1")
+    old = pods_of(team).keys()
+    await passes.roll_out(is_begun=has_new_pods, replicas=1, image="chat:2")
+    second_of_the_last = max(datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) for pod in pods_of(team).values())
+    wait_until(lambda: datetime.now(UTC), lambda now: now - second_of_the_last > timedelta(seconds=1))
+    team.kubectl("delete", "pod", *old)
+    wait_until(lambda: pods_of(team).keys(), lambda found: len(found) > 1 and not old & found)
+    fail_to_start(team, why="ErrImagePull")
+
+    await passes.status()
+    passes.now += UNREADY_PODS_SECONDS
+
     assert "image chat:2 cannot be pulled" in (await passes.status())["summary"]
 
 

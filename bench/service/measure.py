@@ -87,7 +87,7 @@ def measure(candidate: Candidate, place: Place, target: Target, *, core: int, di
 def measure_in_turns(
     entrants: Sequence[tuple[Candidate, Place, Target]], *, core: int, chance: random.Random, extent: Extent
 ) -> list[Round]:
-    """Start everybody, then measure one after the other for a moment, in random order in each turn; raises Ended and TimeoutError."""
+    """Start everybody, then ask all of them the same for a moment each, in random order; raises Ended and TimeoutError."""
     turns: list[Round] = []
     with ExitStack() as stack:
         started = {
@@ -104,8 +104,9 @@ def measure_in_turns(
         for phases in started.values():
             phases.start()
         for _ in range(extent.turns):
-            order = chance.sample(list(started), len(started))
-            turns.append({name: replace(started[name], found=_Findings()).turn() for name in order})
+            for ask in (_Phases.request_turn, _Phases.request_turn, _Phases.event_turn):  # the first is over soon, and varies more
+                order = chance.sample(list(started), len(started))
+                turns.append({name: ask(replace(started[name], found=_Findings())) for name in order})
     return turns
 
 
@@ -141,11 +142,15 @@ class _Phases:
         self._settle()
         self.found.figures[Figure.IDLE_MB] = self.program.memory_bytes() / 1e6
 
-    def turn(self) -> Measured:
-        """Return what requests and events cost at this moment."""
+    def request_turn(self) -> Measured:
+        """Return what requests cost at this moment."""
         with load(self.target, connections=CONNECTIONS) as requests:
             self._settle(0.5)
             self._per_request(Figure.REQUEST_US, self._window(requests, 1))
+        return Measured(self.found.figures, notes=self.found.notes)
+
+    def event_turn(self) -> Measured:
+        """Return what events cost at this moment."""
         with self._streams(TURN_STREAMS, SPACED) as streams:
             self._per_event(Figure.EVENT_US, self._window(streams, 2))
         return Measured(self.found.figures, notes=self.found.notes)

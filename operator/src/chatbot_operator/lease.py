@@ -120,7 +120,7 @@ class Elector:
     async def _try_to_renew(self) -> bool:
         try:
             await self._write(holder=self._identity, duration_seconds=self._duration_seconds)
-        except (errors.ObjectConflict, errors.ObjectNotFound) as error:
+        except errors.ObjectConflict as error:
             self._problem = str(error)
             await self._look_who_leads()
             return False

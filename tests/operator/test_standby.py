@@ -66,8 +66,12 @@ async def test_leader_has_work_and_shows_conditions_until_its_term_is_over(opera
     assert depth(metrics) == 1
     assert ready(metrics) == 1
 
+    operator._reconciler._not_ready_since[KEY] = 0.0
+    assert operator._reconciler.attention_seconds(KEY) is not None
+
     operator._end_term()
 
+    assert operator._reconciler.attention_seconds(KEY) is None
     assert depth(metrics) == 0
     assert ready(metrics) is None
 

@@ -9,7 +9,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
+from chatbot_service.journal import Journal
 from chatbot_service.middleware import SECURITY_HEADERS, Exchanges, answer_error, correlation_id, new_id
+from chatbot_service.output import Output
 from tests.conftest import Simulator
 from tests.service.conftest import Service
 
@@ -102,7 +104,8 @@ async def test_a_page_may_have_headers_of_its_own() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await Exchanges(page)({"type": "http", "method": "GET", "path": "/", "headers": [], "client": None}, never, send)
+    exchanges = Exchanges(page, journal=Journal(Output.standard()), records=[])
+    await exchanges({"type": "http", "method": "GET", "path": "/", "headers": [], "client": None}, never, send)
 
     headers = sent[0]["headers"]
     assert [field for field in headers if field[0] == own[0]] == [own]

@@ -1,6 +1,5 @@
 """Standard output that is slow, full, gone or closed: pipes and files of the test's own, and the whole service behind each of them."""
 
-import asyncio
 import contextlib
 import http.client
 import os
@@ -69,23 +68,21 @@ def test_a_line_is_written_at_once(pipe: Pipe) -> None:
     assert pipe.read() == b"one\n"
 
 
-async def test_lines_that_may_wait_are_written_together_in_their_order() -> None:
+def test_lines_that_are_kept_are_written_together_in_their_order() -> None:
     reader, writer = os.pipe2(os.O_DIRECT)  # each read takes what one write has put there
-    output, written = Output(writer), asyncio.Event()
-    asyncio.get_running_loop().add_reader(reader, written.set)
+    output = Output(writer)
 
     for line in (b"one", b"two", b"three"):
-        output.write_soon(line)
-    await written.wait()
+        output.keep(line)
+    output.flush()
 
     assert os.read(reader, PIPE_BYTES) == b"one\ntwo\nthree\n"
-    asyncio.get_running_loop().remove_reader(reader)
     os.close(reader)
     os.close(writer)
 
 
 async def test_a_line_that_does_not_wait_takes_those_before_it_along(pipe: Pipe) -> None:
-    pipe.output.write_soon(b"one")
+    pipe.output.keep(b"one")
 
     pipe.output.write(b"two")
 
@@ -93,7 +90,7 @@ async def test_a_line_that_does_not_wait_takes_those_before_it_along(pipe: Pipe)
 
 
 async def test_the_end_waits_for_no_other_line(pipe: Pipe) -> None:
-    pipe.output.write_soon(b"one")
+    pipe.output.keep(b"one")
 
     pipe.output.close(seconds=0.1)
 
@@ -106,7 +103,7 @@ async def test_more_lines_at_once_than_may_wait_are_all_written_to_who_takes_the
         output = Output(file.fileno(), max_waiting_bytes=PIPE_BYTES)
 
         for line in lines:  # as thousands of streams that are cut at once
-            output.write_soon(line)
+            output.keep(line)
         output.close(seconds=0.1)
 
     assert path.read_bytes().splitlines() == lines
@@ -258,7 +255,7 @@ def test_a_third_signal_leaves_no_line_behind() -> None:
             process = Process(Runtime.create(settings, SystemPrompt(None), output=output))
             for number in (1, 2):
                 process._signalled(signal.SIGTERM)
-            output.write_soon(b"last")
+            output.keep(b"last")
             process._signalled(signal.SIGTERM)
 
         asyncio.run(end())

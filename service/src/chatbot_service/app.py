@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chatbot_service.admission import Admission
 from chatbot_service.cors import Preflights
 from chatbot_service.errors import HttpProblem
+from chatbot_service.journal import Record
 from chatbot_service.middleware import Exchanges
-from chatbot_service.records import AccessLog, Counts, Record
+from chatbot_service.records import AccessLog, Counts
 from chatbot_service.routes.admin import Admin
 from chatbot_service.routes.chat import Chat
 from chatbot_service.routes.debug import Debug
@@ -32,7 +33,7 @@ def create_app(runtime: Runtime) -> ASGIApp:
     return _application(
         routes=routes,
         middleware=[
-            Middleware(Exchanges, records=records, trusted_proxies=settings.trusted_proxies, origins=origins),
+            Middleware(Exchanges, journal=runtime.journal, records=records, trusted_proxies=settings.trusted_proxies, origins=origins),
             *([Middleware(Preflights, origins=origins)] if origins else []),
         ],
     )
@@ -49,7 +50,7 @@ def create_admin_app(runtime: Runtime) -> ASGIApp:
             *(Debug().routes if runtime.settings.debug_endpoints else []),
         ],
         middleware=[
-            Middleware(Exchanges, records=[AccessLog(runtime, level="debug")]),
+            Middleware(Exchanges, journal=runtime.journal, records=[AccessLog(runtime, level="debug")]),
         ],
     )
 

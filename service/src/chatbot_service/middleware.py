@@ -17,7 +17,7 @@ from chatbot_service.addresses import Proxies
 from chatbot_service.cors import Origins
 from chatbot_service.errors import UNFORESEEN, ClientLeft, Problem
 from chatbot_service.exchange import Exchange
-from chatbot_service.records import Record
+from chatbot_service.journal import Journal, Record
 from chatbot_service.telemetry import release_frames, stack_trace
 
 SECURITY_HEADERS = {
@@ -40,13 +40,20 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 class Exchanges:
     """Begins and ends every exchange, and gives its answer the correlation id and what else every answer says.
 
-    Every error becomes an answer here. `records` are called with the exchange at its end, whatever it came to.
+    Every error becomes an answer here. `journal` has `records` take down every exchange, whatever it came to.
     """
 
     def __init__(
-        self, app: ASGIApp, *, records: Sequence[Record] = (), trusted_proxies: Sequence[str] = (), origins: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        *,
+        journal: Journal,
+        records: Sequence[Record],
+        trusted_proxies: Sequence[str] = (),
+        origins: Sequence[str] = (),
     ) -> None:
         self._app = app
+        self._journal = journal
         self._records = records
         self._proxies = Proxies(trusted_proxies)
         self._origins = Origins(origins, always=SECURITY_HEADERS)
@@ -71,8 +78,7 @@ class Exchanges:
             await answer_error(error, exchange, send_tracked)
         finally:
             exchange.end()
-            for record in self._records:
-                record(exchange)
+            self._journal.add(exchange, self._records)
 
     def _client_ip(self, scope: Scope) -> str:
         forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]

@@ -4,7 +4,6 @@ Who reads the lines may be slow, stuck or gone. What is not taken at once waits 
 counted, because a service that answers without a log is worth more than one that hangs with it.
 """
 
-import asyncio
 import os
 import select
 import threading
@@ -12,8 +11,7 @@ import time
 from collections import deque
 
 MAX_WAITING_BYTES = 1024 * 1024
-SOON_SECONDS = 0.01
-SOON_BYTES = 32 * 1024
+KEPT_BYTES = 32 * 1024
 """What may wait for more: half of what a pipe takes, and far from what is dropped."""
 CHUNK_BYTES = select.PIPE_BUF
 """A pipe that is writable takes as many bytes at once; a longer write might wait."""
@@ -30,7 +28,6 @@ class Output:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._torn = False
-        self._soon: asyncio.TimerHandle | None = None
         self.dropped = 0
 
     @classmethod
@@ -49,13 +46,11 @@ class Output:
     # structlog calls its logger by the names of the levels.
     debug = info = warning = error = critical = write
 
-    def write_soon(self, line: bytes) -> None:
-        """Take one line that may wait SOON_SECONDS for others, because a write costs as much as all the rest; in the event loop only."""
+    def keep(self, line: bytes) -> None:
+        """Take one line that may wait for others until the next flush, because a write costs as much as all the rest."""
         self._take(line)
-        if self._waiting_bytes >= SOON_BYTES:
+        if self._waiting_bytes >= KEPT_BYTES:
             self.flush()
-        elif self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._write_waiting)
 
     def flush(self) -> None:
         """Write what is taken at once.
@@ -90,10 +85,6 @@ class Output:
         else:
             self._waiting_bytes += len(line) + 1
             self._waiting.append(line + b"\n")
-
-    def _write_waiting(self) -> None:
-        self._soon = None
-        self.flush()
 
     def _write_some(self) -> None:
         """Write as many lines as fit into a chunk, or the beginning of one that does not."""

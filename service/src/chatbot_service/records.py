@@ -1,6 +1,6 @@
 """What is kept of an exchange that is over: its line in the log, and its part in the metrics and in the report's windows."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from chatbot_service.durations import format_duration
@@ -8,8 +8,6 @@ from chatbot_service.errors import Busy, CircuitOpen, NotReady, ShuttingDown
 from chatbot_service.exchange import Exchange
 from chatbot_service.runtime import Runtime
 from chatbot_service.telemetry import line_writer
-
-Record = Callable[[Exchange], None]
 
 _TURNED_AWAY = frozenset(problem.code for problem in (Busy, CircuitOpen, NotReady, ShuttingDown))
 

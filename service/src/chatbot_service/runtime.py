@@ -10,6 +10,7 @@ from chatbot_service.credentials import Credentials
 from chatbot_service.drain import Drain
 from chatbot_service.errors import NotReady
 from chatbot_service.files import SystemPrompt, WatchedFile
+from chatbot_service.journal import Journal
 from chatbot_service.lifeline import Lifelines
 from chatbot_service.metrics import Metrics
 from chatbot_service.output import Output
@@ -38,6 +39,7 @@ class Runtime:
     lifelines: Lifelines
     drain: Drain
     output: Output
+    journal: Journal
     slots: Slots
     bodies: Bodies
     limits: Limits | None
@@ -55,6 +57,7 @@ class Runtime:
     def create(cls, settings: Settings, prompt: SystemPrompt, *, output: Output | None = None) -> "Runtime":
         """Return the state of a process that has just started."""
         clock = time.monotonic
+        output = output if output is not None else Output.standard()
         metrics, lifelines = Metrics(), Lifelines()
         return cls(
             settings,
@@ -64,7 +67,8 @@ class Runtime:
             metrics,
             lifelines,
             Drain(lifelines, delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
-            output if output is not None else Output.standard(),
+            output,
+            Journal(output),
             _slots(settings, metrics),
             Bodies(settings.max_request_size, within_seconds=settings.request_timeout, on_refused=metrics.shed),
             _limits(settings, metrics),

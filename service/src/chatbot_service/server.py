@@ -83,6 +83,7 @@ class Process:
             keeper.cancel()
             await self._end_admin()
             await admin
+        self._runtime.journal.settle()
         log.info("stopped")
 
     async def _drain(self) -> None:
@@ -124,7 +125,7 @@ class Process:
 
     def _leave(self) -> None:
         """End the process now, with the lines that its reader takes at once."""
-        self._runtime.output.flush()
+        self._runtime.journal.settle()
         os._exit(0)
 
     async def _keep(self) -> None:

@@ -56,13 +56,13 @@ def configure_logging(settings: Settings) -> Output:
 
 
 def line_writer(level: str, message: str, *, settings: Settings, output: Output) -> Callable[[dict[str, Any]], None]:
-    """Return what writes a line of its fields as the logger would, for a third of its cost without the write. Every request has one."""
+    """Return what keeps a line of its fields, as the logger would write it, for the next flush, at a third of the cost."""
     number = logging.getLevelNamesMapping()[level.upper()]
     if number < logging.getLevelNamesMapping()[settings.log_level.upper()]:
         return lambda _fields: None
     if settings.log_format != "json":
         return lambda fields: log.log(number, message, **fields)
-    service, write = settings.service_name, output.write_soon
+    service, write = settings.service_name, output.keep
     return lambda fields: write(_json({"level": level, "timestamp": timestamp(), "service": service, **fields, "message": message}))
 
 

@@ -26,8 +26,10 @@ class Admin:
         """GET /metrics in Prometheus' text form."""
         if self._exposition is None:
             self._exposition = (await import_in_thread("chatbot_service.exposition")).Exposition.of(self._runtime)
+        self._runtime.journal.settle()
         return Response(self._exposition.render(), media_type=CONTENT_TYPE)
 
     async def report(self, _request: Request) -> Response:
         """GET /report, version 1."""
+        self._runtime.journal.settle()
         return Response(orjson.dumps(build_report(self._runtime)), media_type="application/json")

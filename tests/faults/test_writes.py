@@ -188,9 +188,13 @@ def test_broken_write_changes_nothing_in_the_end(end_states: EndStates, names: d
     name = names[cell]
     trap = supervisor.proxy.set(Trap(cell.fault, *cell.write, name=name))
 
+    def is_reached() -> bool:
+        supervisor.team.make_pods_ready(name)  # what they may mount is deleted only then
+        return trap.sprung.wait(timeout=0.1)
+
     SCENARIOS[cell.scenario].act(supervisor.team, name)
 
-    assert trap.sprung.wait(timeout=SETTLED_SECONDS), f"SEED={SEED}: no such write"
+    wait_until(is_reached, seconds=SETTLED_SECONDS)
     if cell.fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
         supervisor.start()
     end_states.wait_until_reached(cell.scenario, name)

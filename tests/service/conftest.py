@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,14 +159,16 @@ def clean_environment(**variables: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def start_service(upstream: Simulator | None = None, *, wait_ready: bool = True, **variables: str) -> Iterator[Service]:
+def start_service(
+    upstream: Simulator | None = None, *, wait_ready: bool = True, command: Sequence[str | Path] = (COMMAND,), **variables: str
+) -> Iterator[Service]:
     """Run `chatbot-service` on free ports until the block ends, with `upstream` as its API; waits until it listens or is ready."""
     defaults = {"PORT": "0", "ADMIN_PORT": "0", "DRAIN_DELAY": "0s", "DRAIN_TIMEOUT": "2s"}
     if upstream is not None:
         defaults |= {"ANTHROPIC_BASE_URL": upstream.url}
         defaults |= {} if "ANTHROPIC_API_KEY_FILE" in variables else {"ANTHROPIC_API_KEY": "demo"}
     environment = clean_environment(**defaults | variables)
-    with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         service = Service(process)
         reader = threading.Thread(target=service.follow)
         reader.start()

@@ -117,10 +117,12 @@ async def never() -> Any:
 
 
 async def answered(error: Exception, *, begun: bool = False) -> tuple[list[Message], Exchange]:
+    """Return what `answer_error` sends, and the exchange after it; when it sends, nothing holds on to the stack any more."""
     sent: list[Message] = []
     exchange = Exchange("id-1", "127.0.0.1", path="/x", status=200 if begun else None)
 
     async def send(message: Message) -> None:
+        assert error.__traceback__ is None
         sent.append(message)
 
     await answer_error(error, exchange, send)
@@ -157,11 +159,13 @@ async def test_a_client_that_left_gets_nothing_and_is_logged_as_499() -> None:
     assert (exchange.outcome, exchange.final_status) == ("client_left", 499)
 
 
-@pytest.mark.parametrize("error", [NotReady("starting"), ClientLeft()])
-async def test_what_was_on_the_stack_of_a_failed_request_is_let_go(error: Exception) -> None:
+@pytest.mark.parametrize("error", [NotReady("starting"), ClientLeft(), ValueError()])
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_was_on_the_stack_of_a_failed_request_is_let_go(error: Exception, *, told: bool) -> None:
     with pytest.raises(TimeoutError) as cause:
         raise TimeoutError
-    error.__cause__ = cause.value
+    error.__context__ = cause.value
+    error.__cause__ = cause.value if told else None  # which also keeps the context from being told
 
     await answered(error)
 

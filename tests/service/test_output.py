@@ -243,6 +243,7 @@ def test_a_line_that_a_full_disk_cuts_ends_before_the_next(tmp_path: Path) -> No
 def test_a_third_signal_leaves_no_line_behind() -> None:
     code = """
         import asyncio, signal
+        from chatbot_service.exchange import Exchange
         from chatbot_service.files import SystemPrompt
         from chatbot_service.runtime import Runtime
         from chatbot_service.server import Process
@@ -252,10 +253,11 @@ def test_a_third_signal_leaves_no_line_behind() -> None:
         async def end() -> None:
             settings = Settings()
             output = configure_logging(settings)
-            process = Process(Runtime.create(settings, SystemPrompt(None), output=output))
+            runtime = Runtime.create(settings, SystemPrompt(None), output=output)
+            process = Process(runtime)
             for number in (1, 2):
                 process._signalled(signal.SIGTERM)
-            output.keep(b"last")
+            runtime.journal.add(Exchange("last", "127.0.0.1"), [lambda exchange: output.keep(exchange.correlation_id.encode())])
             process._signalled(signal.SIGTERM)
 
         asyncio.run(end())

@@ -193,6 +193,12 @@ def test_garbage_behind_an_upgrade_is_refused_as_garbage(server: Server) -> None
     assert [reply.status for reply in replies] == [200, 400]
 
 
+def test_a_head_that_comes_with_the_request_before_it_has_the_same_limits(server: Server) -> None:
+    replies = server.ask(GET + HOST + b"\r\n" + head(fields=3, size=16 * 1024 + 1))
+
+    assert [reply.status for reply in replies] == [200, 431]
+
+
 def test_what_cannot_be_read_after_a_request_is_refused_after_its_answer(server: Server) -> None:
     replies = server.ask(GET + HOST + b"\r\n" + b"garbage\r\n\r\n" + GET + HOST + b"\r\n")
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chatbot_service import validation
 from chatbot_service.conversation import Conversation, Turn
 from chatbot_service.errors import Problem, Undecodable, Unprocessable, UnsupportedMediaType
-from chatbot_service.validation import MAX_COMPLAINTS, MAX_POINTER_LENGTH, ChatRequest, check_media_type, parse_chat
+from chatbot_service.validation import MAX_COMPLAINTS, MAX_POINTER_LENGTH, check_media_type, parse_chat
 
 CANARY = "canary-prompt"
 
@@ -122,7 +123,7 @@ def test_a_long_conversation_is_no_crowd() -> None:
 @pytest.mark.parametrize("unit", [b"1,", b"[],", b"{},", b'"",', b'{"role":"user","content":"x"},'], ids=repr)
 @pytest.mark.parametrize("start", [b'{"messages":[', b'{"message":[', b"["], ids=repr)
 def test_a_crowd_of_values_is_refused_before_any_is_made(start: bytes, unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ChatRequest, "model_validate_json", None)
+    monkeypatch.setattr(validation, "_validate", None)
 
     with pytest.raises(Undecodable, match="values"):
         parse_chat(start + unit * 80_000 + b"1]}")

@@ -75,9 +75,14 @@ def _serve(*, announce: Callable[[int], None] | None = None) -> None:
     admin_socket = bind(settings.admin_host, settings.admin_port, variable="ADMIN_PORT")
     scrub_environment(os.environ)
 
-    async def serve() -> None:
-        await Process(Runtime.create(settings, prompt, output=output), announce=announce).run(service_socket, admin_socket)
+    runtime = Runtime.create(settings, prompt, output=output)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
-    output.close(seconds=LOG_SECONDS)
+    async def serve() -> None:
+        await Process(runtime, announce=announce).run(service_socket, admin_socket)
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve())
+    finally:
+        runtime.journal.settle()  # also of the requests that a failure has cut
+        output.close(seconds=LOG_SECONDS)

@@ -15,12 +15,10 @@ MAX_FIELDS = 100
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 
 
-def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]], *, read_bytes: int) -> None:
-    """Raise HttpProblem for a head that is too large, ambiguous or not HTTP/1; the fields' names are in lower case.
-
-    `read_bytes` is how much was read with it in it: its size is taken only where that is more than it may have.
-    """
-    if len(fields) > MAX_FIELDS or (read_bytes > MAX_BYTES and _size(target, fields) > MAX_BYTES):
+def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise HttpProblem for a head that is too large, ambiguous or not HTTP/1; the fields' names are in lower case."""
+    size = len(target) + len(b"".join(map(b"".join, fields))) + 4 * len(fields)
+    if size > MAX_BYTES or len(fields) > MAX_FIELDS:
         raise too_large()
     if version not in ("1.1", "1.0"):
         raise HttpProblem(400, "The version of HTTP is neither 1.1 nor 1.0.")
@@ -32,10 +30,6 @@ def check_head(version: str, target: bytes, fields: Sequence[tuple[bytes, bytes]
         raise HttpProblem(400, "A request has exactly one Host.")
     if hosts and not _HOST.fullmatch(fields[names.index(b"host")][1]):
         raise HttpProblem(400, "The Host is not the name of a host.")
-
-
-def _size(target: bytes, fields: Sequence[tuple[bytes, bytes]]) -> int:
-    return len(target) + len(b"".join(map(b"".join, fields))) + 4 * len(fields)
 
 
 def _check_codings(version: str, fields: Sequence[tuple[bytes, bytes]]) -> None:

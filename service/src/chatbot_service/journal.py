@@ -5,17 +5,23 @@ recording cost twice as much.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from chatbot_service.exchange import Exchange
 from chatbot_service.output import Output
+from chatbot_service.telemetry import stack_trace
 
 SOON_SECONDS = 0.01
 MOST = 100
 """Exchanges that wait; the next one ends the waiting of all."""
 
 Record = Callable[[Exchange], None]
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
 class Journal:
@@ -35,13 +41,20 @@ class Journal:
             self._soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._settle_due)
 
     def settle(self) -> None:
-        """Record at once what waits."""
-        while self._waiting:
-            exchange, records = self._waiting.popleft()
-            for record in records:
-                record(exchange)
+        """Record at once what waits; a thread that is about to end the process may do so, too."""
+        with contextlib.suppress(IndexError):  # none is left
+            while True:
+                _record(*self._waiting.popleft())
         self._output.flush()
 
     def _settle_due(self) -> None:
         self._soon = None
         self.settle()
+
+
+def _record(exchange: Exchange, records: Sequence[Record]) -> None:
+    for record in records:
+        try:
+            record(exchange)
+        except Exception as error:  # noqa: BLE001  whoever settles has no part in it
+            log.error("request not recorded", correlation_id=exchange.correlation_id, stack_trace=stack_trace(error))

@@ -92,15 +92,13 @@ class Exchanges:
 
 async def answer_error(error: Exception, exchange: Exchange, send: Send) -> None:
     """Answer `error` as problem+json; what nobody foresaw is logged with its stack trace and told to nobody else."""
-    match error:
-        case ClientLeft():
-            exchange.outcome = "client_left"
-        case Problem():
-            await _answer(error, exchange, send)
-        case _:
-            log.error("request failed", correlation_id=exchange.correlation_id, http_path=exchange.path, stack_trace=stack_trace(error))
-            await _answer(Problem(UNFORESEEN), exchange, send)
-    release_frames(error)
+    if isinstance(error, ClientLeft):
+        exchange.outcome = "client_left"
+    elif not isinstance(error, Problem):
+        log.error("request failed", correlation_id=exchange.correlation_id, http_path=exchange.path, stack_trace=stack_trace(error))
+    release_frames(error)  # before the answer, for which a client may have to be waited
+    if not isinstance(error, ClientLeft):
+        await _answer(error if isinstance(error, Problem) else Problem(UNFORESEEN), exchange, send)
 
 
 async def _answer(problem: Problem, exchange: Exchange, send: Send) -> None:

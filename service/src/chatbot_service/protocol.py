@@ -192,7 +192,7 @@ class Protocol(HttpToolsProtocol):
             if self.parser.get_method() == b"CONNECT":
                 raise HttpProblem(405, "This is no proxy.")
             return  # it comes again without
-        check_head(self.parser.get_http_version(), self.url, self.headers, read_bytes=self._unparsed_bytes)
+        check_head(self.parser.get_http_version(), self.url, self.headers)
         if not self.url.startswith(b"/") and httptools.parse_url(self.url).path is None:
             raise HttpProblem(400, "The request's target has no path.")
         if len(self.pipeline) == MAX_PIPELINED:

@@ -125,8 +125,10 @@ class Process:
 
     def _leave(self) -> None:
         """End the process now, with the lines that its reader takes at once."""
-        self._runtime.journal.settle()
-        os._exit(0)
+        try:
+            self._runtime.journal.settle()
+        finally:
+            os._exit(0)
 
     async def _keep(self) -> None:
         """Load what it takes to ask the model's API, then keep key, prompt and readiness current."""

@@ -77,7 +77,7 @@ def release_frames(error: BaseException) -> None:
     The frames hold the request, and the request its errors: without this only the garbage collector frees one that failed, and while the
     model's API hangs it stops the process for more than 50 ms at a time to do so.
     """
-    for one in _chain(error):
+    for one in _chain(error, suppressed=True):
         one.__traceback__ = None
 
 
@@ -98,7 +98,8 @@ def _timestamp_of(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(error: BaseException, *, suppressed: bool = False) -> Iterator[BaseException]:
+    """Yield `error` and what caused it, by what is told of an error, or also by what was `suppressed` from that."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -107,7 +108,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(current))
         yield current
-        waiting.append(current.__cause__ or (None if current.__suppress_context__ else current.__context__))
+        waiting.append(current.__cause__)
+        if suppressed or not current.__suppress_context__:
+            waiting.append(current.__context__)
         if isinstance(current, BaseExceptionGroup):
             waiting += current.exceptions
 

@@ -58,11 +58,13 @@ class ClientTokens:
     async def ensure(self, resource: ChatbotDeployment, *, missing: bool) -> Problem | None:
         """Create the Secret if it is time to; `missing` tells that a pod has no tokens. Return why it could not be created."""
         key = ResourceKey(resource.namespace, resource.name)
-        secret = desired_secret(resource, secrets.token_urlsafe(_TOKEN_BYTES))
-        if secret is None:
+        if not resource.spec.client_auth.is_generated:
             self.forget(key)
             return None
-        return await self._create(key, secret, uid=resource.uid) if self._is_due(key, resource, missing=missing) else None
+        if not self._is_due(key, resource, missing=missing):
+            return None
+        secret = desired_secret(resource, secrets.token_urlsafe(_TOKEN_BYTES))
+        return await self._create(key, secret, uid=resource.uid) if secret else None
 
     async def _create(self, key: ResourceKey, secret: Manifest, *, uid: str) -> Problem | None:
         try:

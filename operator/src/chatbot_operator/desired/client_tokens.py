@@ -24,8 +24,7 @@ def client_tokens_reference(resource: ChatbotDeployment) -> ClientTokensReferenc
 
 def desired_secret(resource: ChatbotDeployment, token: str) -> Manifest | None:
     """Return the Secret that lets in who shows `token`, or None where there is nothing to generate."""
-    client_auth = resource.spec.client_auth
-    if client_auth.mode == "None" or client_auth.secret_ref is not None:
+    if not resource.spec.client_auth.is_generated:
         return None
     name = names.client_token_secret(resource.name)
     head = build_child(resource, api_version="v1", kind="Secret", name=name)

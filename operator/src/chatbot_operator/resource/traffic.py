@@ -79,6 +79,11 @@ class ClientAuthSpec(Model):
         description="Secret that holds the tokens. Unset with mode Token: the operator creates one, named RESOURCE-client-token.",
     )
 
+    @property
+    def is_generated(self) -> bool:
+        """Whether tokens are asked for and nobody named the Secret that holds them."""
+        return self.mode == "Token" and self.secret_ref is None
+
 
 class ApiSpec(Model):
     """What the pods offer beside the plain chat."""

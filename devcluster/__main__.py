@@ -35,7 +35,12 @@ def parser() -> argparse.ArgumentParser:
     described = argparse.ArgumentParser(prog="devcluster", description="A real Kubernetes on this machine, without an image registry.")
     verbs = described.add_subparsers(dest="verb", required=True)
     build = verbs.add_parser("build", help="build the programs that are missing from the cache")
-    build.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(binaries.BINARIES)}; all of them by default")
+    build.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of {', '.join(binaries.BINARIES)}; by default all but {' and '.join(binaries.ON_DEMAND)}",
+    )
     verbs.add_parser("up", help="start the cluster, or repair it")
     verbs.add_parser("ensure", help="see that there is a cluster: the one that KUBECONFIG or CONTEXT names, else this one, up")
     verbs.add_parser("down", help="remove the cluster and everything it made")
@@ -55,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     state = state_folder()
     match options.verb:
         case "build":
-            binaries.build(options.names or binaries.BINARIES)
+            binaries.build(options.names or binaries.ALWAYS)
             say("all programs are built")
         case "up":
             cluster.up(state)

@@ -30,13 +30,14 @@ UNREACHABLE = re.compile(
 
 @dataclass(frozen=True)
 class Binary:
-    """A program: the tools module that pins it, its package there, and what the linker writes into it."""
+    """A program: the tools module that pins it, its package there, what the linker writes into it, and its build tags."""
 
     name: str
     version: str
     module: str
     package: str
     stamps: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -61,7 +62,8 @@ class Binary:
     def command(self, output: Path) -> list[str]:
         """Return the `go build` that makes it, to run in the folder of its tools module."""
         stamps = "".join(f" -X {stamp}" for stamp in self.stamps)
-        return ["go", "build", "-mod=readonly", "-buildvcs=false", f"-ldflags=-s -w{stamps}", f"-o={output}", self.package]
+        tags = [f"-tags={','.join(self.tags)}"] if self.tags else []
+        return ["go", "build", "-mod=readonly", "-buildvcs=false", f"-ldflags=-s -w{stamps}", *tags, f"-o={output}", self.package]
 
 
 def kubernetes(name: str) -> Binary:
@@ -70,6 +72,13 @@ def kubernetes(name: str) -> Binary:
     stamped = {"gitVersion": f"v{versions.KUBERNETES}", "gitMajor": major, "gitMinor": minor}
     stamps = tuple(f"k8s.io/component-base/version.{variable}={value}" for variable, value in stamped.items())
     return Binary(name, versions.KUBERNETES, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", stamps)
+
+
+def prometheus(name: str) -> Binary:
+    """Describe a program of Prometheus, which discovers its targets in Kubernetes only: the other clouds' clients are most of its build."""
+    package = f"github.com/prometheus/prometheus/cmd/{name}"
+    stamps = (f"github.com/prometheus/common/version.Version={versions.PROMETHEUS}",)
+    return Binary(name, versions.PROMETHEUS, "prometheus", package, stamps, tags=("remove_all_sd", "enable_kubernetes_sd"))
 
 
 # In the order in which a cluster needs them.
@@ -90,8 +99,13 @@ BINARIES: Mapping[str, Binary] = {
         ),
         Binary("health", versions.HEALTH, "extras", "./health"),  # of one module with Helm: they read a status by the same library
         Binary("kwok", versions.KWOK, "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        Binary("kubeconform", versions.KUBECONFORM, "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
+        prometheus("promtool"),
+        prometheus("prometheus"),
     )
 }
+ON_DEMAND = ("promtool", "prometheus")  # no part of a cluster: built for those who ask by name
+ALWAYS = tuple(name for name in BINARIES if name not in ON_DEMAND)
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")
 
 
@@ -101,7 +115,7 @@ def binary(name: str) -> Path:
     return BINARIES[name].path
 
 
-def build(names: Iterable[str] = tuple(BINARIES)) -> None:
+def build(names: Iterable[str] = ALWAYS) -> None:
     """Build the programs that are missing or out of date, one after the other; raise BinaryMissing when one cannot be built."""
     wanted = list(names)
     if unknown := sorted(set(wanted) - BINARIES.keys()):

@@ -7,6 +7,8 @@ HELM = "4.3.1"
 PAUSE = "1"
 HEALTH = "1"
 KWOK = "0.8.0"
+KUBECONFORM = "0.8.0"
+PROMETHEUS = "0.316.0"
 
 GO = "1.26"  # the oldest Go that compiles them
 GO_FETCHING = "1.21"  # the oldest Go that fetches a newer one through the module proxy by itself

@@ -45,6 +45,8 @@ def stand_in_for_go(
         ("extras", f"github.com/coredns/coredns v{versions.COREDNS}"),
         ("extras", f"helm.sh/helm/v4 v{versions.HELM}"),
         ("kwok", f"sigs.k8s.io/kwok v{versions.KWOK}"),
+        ("kubeconform", f"github.com/yannh/kubeconform v{versions.KUBECONFORM}"),
+        ("prometheus", f"github.com/prometheus/prometheus v{versions.PROMETHEUS}"),
     ],
 )
 def test_tools_module_requires_the_version(module: str, requirement: str) -> None:
@@ -211,3 +213,20 @@ def test_kubernetes_programs_are_stamped_with_their_version() -> None:
 
     assert f"-X k8s.io/component-base/version.gitVersion=v{versions.KUBERNETES}" in command
     assert all(name in BINARIES for name in binaries.CONTROL_PLANE)
+
+
+def test_what_no_cluster_needs_is_built_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(binaries, "stale", asked.extend)
+
+    build()
+
+    assert asked == [name for name in BINARIES if name not in binaries.ON_DEMAND]
+    assert set(binaries.ON_DEMAND) == {"promtool", "prometheus"}
+
+
+def test_prometheus_is_stamped_and_discovers_in_kubernetes_only() -> None:
+    command = BINARIES["prometheus"].command(Path("out"))
+
+    assert f"common/version.Version={versions.PROMETHEUS}" in " ".join(command)
+    assert "-tags=remove_all_sd,enable_kubernetes_sd" in command

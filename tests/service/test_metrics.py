@@ -130,6 +130,17 @@ def chatbot_version() -> str:
     return Settings.from_environment({}).version
 
 
+def test_streamed_answers_are_told_from_whole_ones(service: Service) -> None:
+    """The time of a whole answer is not to be compared with that of a stream, which takes as long as it is long."""
+    duration = "http_server_request_duration_seconds_count"
+    whole, streamed = (Growth(service, duration, **CHAT, chatbot_streamed=label) for label in ("false", "true"))
+
+    service.chat()
+    service.chat(stream=True)
+
+    service.wait_until(lambda: [whole.now, streamed.now] == [1, 1], seconds=10)
+
+
 def test_metrics_are_prometheus_text_and_on_the_admin_port_alone(service: Service) -> None:
     reply = service.request("GET", "/metrics", admin=True)
 
@@ -151,8 +162,9 @@ def exchange_of(method: str, *, status: int, streamed: bool = False) -> Exchange
 
 def everything(metrics: Metrics, models: list[str]) -> None:
     """Count everything there is, with every value of every label."""
-    for method, route, status in itertools.product([*METHODS, "BREW"], ["", "/api/chat", "/health"], [200, 400, 404, 429, 499, 500, 503]):
-        metrics.request_ended(exchange_of(method, status=status, streamed=True), route=route)
+    statuses = [200, 400, 404, 429, 499, 500, 503]
+    for method, route, status, streamed in itertools.product([*METHODS, "BREW"], ["", "/api/chat", "/health"], statuses, [False, True]):
+        metrics.request_ended(exchange_of(method, status=status, streamed=streamed), route=route)
     for model in models:
         for error_type in (*ERROR_TYPES, "a word of the API that nobody knows"):
             metrics.attempt_failed(model, seconds=1, error_type=error_type)

@@ -71,7 +71,7 @@ class Metrics:
         self._requests = self._histogram(
             "http_server_request_duration_seconds",
             "Time from a request's head until its answer was whole, on the service's port.",
-            ["http_request_method", "http_route", "http_response_status_code", "error_type"],
+            ["http_request_method", "http_route", "http_response_status_code", "error_type", "chatbot_streamed"],
             bounds=_REQUEST_SECONDS,
         )
         self._first_token = self._histogram(
@@ -106,7 +106,8 @@ class Metrics:
         """Count one request that is over."""
         method, status = exchange.method, exchange.final_status
         error_type = exchange.error_code or str(status) if exchange.failed else ""
-        series = self._requests.series(method if method in METHODS else OTHER, route, status, error_type)
+        streamed = "true" if exchange.streamed else "false"
+        series = self._requests.series(method if method in METHODS else OTHER, route, status, error_type, streamed)
         series.observe(exchange.seconds)
         if exchange.first_token_seconds is not None:
             self._first_token.observe(exchange.first_token_seconds)

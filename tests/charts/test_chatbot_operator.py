@@ -53,8 +53,8 @@ def test_chart_passes_helm_lint(helm: Callable[..., subprocess.CompletedProcess[
 def test_definition_is_the_generated_one_and_survives_an_uninstall(render: Render) -> None:
     definition = one(render(), "CustomResourceDefinition")
 
-    annotations = definition["metadata"].pop("annotations")
-    assert annotations == {"helm.sh/resource-policy": "keep"}
+    assert definition["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert definition["metadata"].pop("labels")["app.kubernetes.io/name"] == "chatbot-operator"
     assert definition == yaml.safe_load((ROOT / "crds" / "chatbotdeployments.chatbot.dev.yaml").read_text())
 
 
@@ -66,7 +66,7 @@ def test_cluster_that_cannot_read_the_definition_is_refused(helm: Callable[..., 
 
 
 def test_definition_can_be_left_out(render: Render) -> None:
-    kinds = {manifest["kind"] for manifest in render("--set=crds.install=false")}
+    kinds = {manifest["kind"] for manifest in render("--set=crds.create=false")}
 
     assert "CustomResourceDefinition" not in kinds
     assert "Deployment" in kinds

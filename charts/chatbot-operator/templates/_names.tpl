@@ -1,13 +1,15 @@
 {{/* The name of everything in the release; the release's name when that already says what it is. */}}
 {{- define "chatbot-operator.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
 {{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Never changes between versions: a Deployment's selector is immutable. */}}
+{{/* Never changes between versions: a Deployment's selector is immutable, and network policies know the operator by its name. */}}
 {{- define "chatbot-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -19,4 +21,33 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The labels of an object and its annotations, if there are any. */}}
+{{- define "chatbot-operator.marks" -}}
+labels:
+  {{- include "chatbot-operator.labels" . | nindent 2 }}
+{{- with .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "chatbot-operator.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "chatbot-operator.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end -}}
+
+{{/* An image by digest, else by tag, else by the chart's appVersion: (list $ .Values.image). */}}
+{{- define "chatbot-operator.image" -}}
+{{- $root := index . 0 -}}
+{{- with index . 1 -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $root.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
 {{- end -}}

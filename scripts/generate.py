@@ -3,6 +3,8 @@
 - `crds/chatbotdeployments.chatbot.dev.yaml`: the custom resource definition, from the operator's models
 - `charts/chatbot-operator/files/…`: the same bytes, because a chart cannot read files outside its folder
 - `charts/chatbot-operator/Chart.yaml` and `examples/simulator.yaml`: their versions, from VERSION
+- `.env.example`: the service's variables, from its settings
+- `deploy/k8s-deployment.yaml`: a chatbot without the operator, from what the operator would make
 """
 
 import re
@@ -12,6 +14,11 @@ from pathlib import Path
 from chatbot_operator.crd import render_crd
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # run by its path, this file alone would be found
+
+from scripts.env_example import render_env_example  # noqa: E402
+from scripts.plain_manifest import render_plain_manifest  # noqa: E402
+
 CHART = Path("charts/chatbot-operator")
 SIMULATOR = Path("examples/simulator.yaml")
 CRD_FILE = "chatbotdeployments.chatbot.dev.yaml"
@@ -23,7 +30,14 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
     version = (root / "VERSION").read_text(encoding="utf-8").strip()
     chart = _substituted(root / CHART / "Chart.yaml", r"^((?:v|appV)ersion: ).*$", version)
     simulator = _substituted(root / SIMULATOR, r"^( +image: anthropic-simulator:).*$", version)
-    return {Path("crds") / CRD_FILE: crd, CHART / "files" / CRD_FILE: crd, CHART / "Chart.yaml": chart, SIMULATOR: simulator}
+    return {
+        Path("crds") / CRD_FILE: crd,
+        CHART / "files" / CRD_FILE: crd,
+        CHART / "Chart.yaml": chart,
+        SIMULATOR: simulator,
+        Path(".env.example"): render_env_example(),
+        Path("deploy/k8s-deployment.yaml"): render_plain_manifest(version),
+    }
 
 
 def _substituted(file: Path, pattern: str, version: str) -> str:

@@ -102,12 +102,13 @@ class Attempt:
 
 
 class OpenStream:
-    """A streamed answer from its first content on; `first` has every event up to there."""
+    """A streamed answer from its first content on; `first` has every event up to there. `usage` is there with the last event."""
 
-    __slots__ = ("_attempt", "_reply", "first")
+    __slots__ = ("_attempt", "_reply", "first", "usage")
 
     def __init__(self, reply: Reply, attempt: Attempt, *, first: list[Event]) -> None:
         self.first = first
+        self.usage: Usage | None = None
         self._reply = reply
         self._attempt = attempt
         self._judge(first)
@@ -141,7 +142,8 @@ class OpenStream:
 
     def _judge(self, events: list[Event]) -> None:
         if events and isinstance(events[-1], Finished):
-            self._attempt.succeed(events[-1].usage)
+            self.usage = events[-1].usage
+            self._attempt.succeed(self.usage)
 
 
 def log_failure(call: Call, breaker: Breaker, error: BaseException) -> None:

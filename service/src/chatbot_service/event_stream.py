@@ -1,6 +1,7 @@
 """One client's answer as server-sent events: what has been sent, and the pings that keep it open. Knows nothing of what it carries."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ _HEADERS = [
 class EventStream:
     """Begins with the first bytes that are written; pings in even steps from `began` (in the event loop's time), from its block's start on.
 
-    A client that does not read gets no pings: they would only pile up.
+    For a client that does not read at most one ping waits: more would only pile up.
     """
 
     def __init__(self, send: Send, *, began: float, ping_seconds: float = PING_SECONDS) -> None:
@@ -44,11 +45,16 @@ class EventStream:
         if self._ping is not None:
             self._ping.cancel()
 
-    async def write(self, data: bytes, *, last: bool = False) -> None:
+    def write(self, data: bytes, *, last: bool = False) -> Awaitable[None]:
         """Send `data`, one or more whole events; waits while the client has too much of it unread, and does nothing after the last.
 
         If it is cancelled meanwhile, `data` has not been sent: the server waits first, and writes then.
         """
+        if self._head_sent and self._ping is None and not (last or self._over):
+            return self._send({"type": "http.response.body", "body": data, "more_body": True})
+        return self._write(data, last=last)
+
+    async def _write(self, data: bytes, *, last: bool) -> None:
         if self._ping is not None:
             await asyncio.wait([self._ping])
         if self._over:

@@ -21,7 +21,7 @@ from chatbot_service.middleware import new_id
 from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
 from chatbot_service.refusals import build_refusal, derive_problem
-from chatbot_service.response_head import ResponseHead
+from chatbot_service.response import Response
 
 MAX_PIPELINED = 10
 READ_AHEAD = 8
@@ -243,7 +243,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, ResponseHead(cycle).send))
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, Response(cycle).send))
 
     def on_response_complete(self) -> None:
         """Go on with the next request, if one waits."""

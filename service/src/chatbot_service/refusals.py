@@ -7,7 +7,7 @@ import structlog
 
 from chatbot_service.errors import UNFORESEEN, HttpProblem
 from chatbot_service.middleware import SECURITY_HEADERS, Field, build_answer
-from chatbot_service.response_head import build_head
+from chatbot_service.response import build_head
 from chatbot_service.telemetry import stack_trace
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

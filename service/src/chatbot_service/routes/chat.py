@@ -100,13 +100,13 @@ class Chat:
 
     async def _pass_on(self, source: OpenStream, exchange: Exchange, stream: EventStream) -> None:
         batch = source.first
-        while not (batch and isinstance(batch[-1], Finished)):
+        while source.usage is None:
             data = _encode_all(batch, exchange)
             batch.clear()  # a client that reads slowly is waited for with one form of the events in memory, not two
             if data:
                 await stream.write(data)
             batch = await source.read()
-        self._count(batch[-1].usage)
+        self._count(source.usage)
         await stream.write(_encode_all(batch, exchange), last=True)
 
     def _count(self, usage: Usage) -> None:
@@ -130,9 +130,9 @@ def _encode_all(batch: list[Event], exchange: Exchange) -> bytes:
 
 
 def _encode(event: Event, exchange: Exchange) -> bytes:
+    if isinstance(event, Delta):  # nearly always, and the quickest to ask
+        return encode_event("delta", {"text": event.text})
     match event:
-        case Delta(text):
-            return encode_event("delta", {"text": text})
         case Started(message_id, model):
             return encode_event("start", {"id": message_id, "model": model, "correlation_id": exchange.correlation_id})
         case Finished(stop_reason, usage):

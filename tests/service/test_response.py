@@ -1,4 +1,4 @@
-"""The heads that are written here, against those that uvicorn writes for the same answers."""
+"""What is written here, against what uvicorn writes for the same answers."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from chatbot_service.response_head import ResponseHead
+from chatbot_service.response import Response
 
 DATE = (b"date", b"Sun, 22 Nov 2026 20:00:00 GMT")
 JSON = (b"content-type", b"application/json")
@@ -74,11 +74,11 @@ async def test_an_answer_reads_as_uvicorn_would_write_it(
 ) -> None:
     ours, theirs = Written(), Written()
     cycle, own_cycle = (cycle_of(transport, method=method, keep_alive=keep_alive) for transport in (theirs, ours))
-    head = ResponseHead(own_cycle)
+    response = Response(own_cycle)
 
     for message in answer(status, fields, body):
         await cycle.send(message)  # type: ignore[arg-type]  # a message of one of its kinds
-        await head.send(message)
+        await response.send(message)
 
     assert _lines(ours.data) == _lines(theirs.data)
     assert (ours.closed, own_cycle.response_complete) == (theirs.closed, cycle.response_complete)
@@ -93,10 +93,10 @@ def _lines(data: bytes) -> tuple[list[bytes], bytes]:
 @pytest.mark.parametrize("value", [b"1\r\nset-cookie: a=b", b"1\nset-cookie: a=b", b"1\rset-cookie: a=b", b"\r\n", b"\n"], ids=repr)
 async def test_no_field_can_begin_another(value: bytes) -> None:
     transport = Written()
-    head = ResponseHead(cycle_of(transport, method="GET", keep_alive=True))
+    response = Response(cycle_of(transport, method="GET", keep_alive=True))
 
     with pytest.raises(RuntimeError):
-        await head.send({"type": "http.response.start", "status": 200, "headers": [(b"x-correlation-id", value)]})
+        await response.send({"type": "http.response.start", "status": 200, "headers": [(b"x-correlation-id", value)]})
 
     assert transport.data == b""
 
@@ -107,6 +107,58 @@ async def test_to_a_client_that_has_left_nothing_is_written() -> None:
     cycle.disconnected = True
 
     for message in answer(200, [JSON], b"{}"):
-        await ResponseHead(cycle).send(message)
+        await Response(cycle).send(message)
 
     assert transport.data == b""
+
+
+STREAM = [
+    {"type": "http.response.start", "status": 200, "headers": [JSON]},
+    {"type": "http.response.body", "body": b"one", "more_body": True},
+    {"type": "http.response.body", "body": b"", "more_body": True},
+    {"type": "http.response.body", "more_body": True},
+    {"type": "http.response.body", "body": b"x" * 5000, "more_body": True},
+    {"type": "http.response.body", "body": b"end"},
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_stream_reads_as_uvicorn_would_write_it(method: str) -> None:
+    ours, theirs = Written(), Written()
+    cycle, own_cycle = (cycle_of(transport, method=method, keep_alive=True) for transport in (theirs, ours))
+    response = Response(own_cycle)
+
+    for message in STREAM:
+        await cycle.send(message)  # type: ignore[arg-type]  # a message of one of its kinds
+        await response.send(message)
+        assert _lines(ours.data) == _lines(theirs.data)
+
+    assert own_cycle.response_complete
+
+
+async def test_a_piece_waits_for_a_client_that_does_not_read() -> None:
+    transport = Written()
+    cycle = cycle_of(transport, method="GET", keep_alive=True)
+    response = Response(cycle)
+    await response.send(STREAM[0])
+    before = transport.data
+    cycle.flow.pause_writing()
+
+    writing = asyncio.ensure_future(response.send(STREAM[1]))
+    await asyncio.sleep(0)
+    assert (transport.data, writing.done()) == (before, False)
+    cycle.flow.resume_writing()
+    await writing
+
+    assert transport.data == before + b"3\r\none\r\n"
+
+
+async def test_a_piece_before_the_head_or_after_the_end_is_refused() -> None:
+    response = Response(cycle_of(Written(), method="GET", keep_alive=True))
+
+    with pytest.raises(RuntimeError):
+        await response.send(STREAM[1])
+    for message in STREAM:
+        await response.send(message)
+    with pytest.raises(RuntimeError):
+        await response.send(STREAM[1])

@@ -1,7 +1,7 @@
-"""The head of an answer in bytes. uvicorn's own way takes two searches a field, a tenth of what a request costs under load.
+"""What an answer costs most by, in bytes: its head, for which uvicorn searches each field twice, and each piece of a stream.
 
-What follows the head is uvicorn's. Fields come with names in lower case, and without Connection and Transfer-Encoding, which are
-written here.
+The end of an answer, and whatever has to wait, is uvicorn's. Fields come with names in lower case, and without Connection and
+Transfer-Encoding, which are written here.
 """
 
 from collections.abc import Awaitable, Generator, Sequence
@@ -21,8 +21,8 @@ def build_head(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
-class ResponseHead:
-    """Writes the head of the answer to the request of `cycle`, and leaves everything else to that."""
+class Response:
+    """Writes the answer to the request of `cycle` as far as it can be written at once, and leaves everything else to that."""
 
     __slots__ = ("_cycle",)
 
@@ -32,13 +32,18 @@ class ResponseHead:
     def send(self, message: Any) -> Awaitable[None]:
         """Send `message`, as ASGI says; raises RuntimeError for a line break in a field."""
         cycle = self._cycle
-        if message["type"] != "http.response.start" or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+        if cycle.disconnected or cycle.flow.write_paused:
             return cycle.send(message)
-        head = self._build(message["status"], [*cycle.default_headers, *message["headers"]])
-        cycle.response_started = True
-        cycle.waiting_for_100_continue = False
-        cycle.transport.write(head)
-        return _WRITTEN
+        if not cycle.response_started and message["type"] == "http.response.start":
+            head = self._build(message["status"], [*cycle.default_headers, *message["headers"]])
+            cycle.response_started = True
+            cycle.waiting_for_100_continue = False
+            cycle.transport.write(head)
+            return _WRITTEN
+        if cycle.chunked_encoding and not cycle.response_complete and message.get("more_body") and (body := message.get("body")):
+            cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            return _WRITTEN
+        return cycle.send(message)
 
     def _build(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
         """Return the head, once it is noted how the body will be framed: RFC 9112, section 6."""

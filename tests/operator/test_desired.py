@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_operator import names
-from chatbot_operator.desired import CHILD_KINDS, desired_state
+from chatbot_operator.desired import CHILD_KINDS, PRUNED_KINDS, desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.resource import ChatbotDeployment
 from tests.resources import SETTINGS, UID, resource_of, resources
@@ -48,6 +48,17 @@ def test_every_child_is_named_labelled_and_owned(resource: ChatbotDeployment, re
         assert metadata["labels"].items() >= names.labels(resource.name).items()
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (UID, True, False)
         assert metadata["annotations"][names.INTENT_ANNOTATION]
+
+
+@given(resource=resources, replicas=replica_counts)
+def test_what_is_never_pruned_is_always_desired(resource: ChatbotDeployment, replicas: int) -> None:
+    assert _children(resource, replicas).keys() >= set(CHILD_KINDS) - set(PRUNED_KINDS)
+
+
+def test_what_is_pruned_is_what_a_spec_can_do_without() -> None:
+    least = _children(resource_of({"networkPolicy": {"enabled": False}}), replicas=1)
+
+    assert least.keys() == set(CHILD_KINDS) - set(PRUNED_KINDS)
 
 
 @given(resource=resources)
@@ -135,7 +146,8 @@ def test_pod_monitor_is_found_by_its_labels_and_finds_the_admin_port() -> None:
     monitor = _children(resource_of({"monitoring": {"podMonitor": True, "labels": labels}}))["PodMonitor"]
 
     assert monitor["metadata"]["labels"] == {"release": "prometheus", **names.labels("bot")}
-    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics"}]
+    chatbot = {"action": "replace", "targetLabel": "chatbot", "replacement": "bot"}
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "admin", "path": "/metrics", "relabelings": [chatbot]}]
     assert "PodMonitor" not in _children(resource_of())
 
 

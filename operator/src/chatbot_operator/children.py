@@ -12,7 +12,7 @@ import structlog
 from chatbot_operator import errors, names
 from chatbot_operator.cache import Cache, Entry, ObjectKey, ResourceKey, controller_of
 from chatbot_operator.cluster import Cluster
-from chatbot_operator.desired import CHILD_KINDS, desired_state
+from chatbot_operator.desired import PRUNED_KINDS, desired_state
 from chatbot_operator.drift import differences
 from chatbot_operator.observed import Problem
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
@@ -126,7 +126,7 @@ class Children:
         """Delete what is not desired, but what pods may still mount, which goes when the rollout is complete."""
         wanted = {ObjectKey.of(intended) for intended in desired}
         for entry in self._cache.children(resource.uid):
-            if entry.key.kind not in CHILD_KINDS or entry.key in wanted or self._may_be_mounted(resource, entry.key):
+            if entry.key.kind not in PRUNED_KINDS or entry.key in wanted or self._may_be_mounted(resource, entry.key):
                 continue
             child = entry.manifest()
             if "deletionTimestamp" in child["metadata"]:

@@ -15,10 +15,13 @@ from chatbot_operator.desired.service import build_service
 from chatbot_operator.resource import ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
 
-__all__ = ["CHILD_KINDS", "desired_secret", "desired_state"]
+__all__ = ["CHILD_KINDS", "PRUNED_KINDS", "desired_secret", "desired_state"]
 
 CHILD_KINDS = ("ServiceAccount", "ConfigMap", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget", "Ingress", "PodMonitor")
-"""Every kind that a child can have; what is live of these and not desired is pruned. Not every cluster knows PodMonitors."""
+"""Every kind that a child can have. Not every cluster knows PodMonitors."""
+
+PRUNED_KINDS = ("ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Ingress", "PodMonitor")
+"""Those that a spec can do without: what is live of these and not desired is deleted. The others only go with the resource."""
 
 
 def desired_state(resource: ChatbotDeployment, settings: Settings, replicas: int) -> tuple[Manifest, ...]:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from chatbot_operator.triggers import CALM_SECONDS
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane
 from tests.api import connections
@@ -27,6 +28,8 @@ CHART = Path(__file__).parents[2] / "charts" / "chatbot-operator"
 COMMAND = Path(sys.executable).with_name("chatbot-operator")
 LOG_NAMES = "operator-*.log"
 SERVICE_IMAGE = "general-purpose-chatbot:test"
+QUIET_SECONDS = CALM_SECONDS + 1.5
+"""Without a pass, after which none is planned any more: what somebody did is seen, and the pass for what was seen has been."""
 PATHS = {
     "chatbot": "/apis/chatbot.dev/v1alpha1/namespaces/{namespace}/chatbotdeployments",
     "configmap": "/api/v1/namespaces/{namespace}/configmaps",
@@ -125,15 +128,15 @@ class OperatorProcess:
         return self.metric("leader_election_master_status") == 1
 
     def wait_until_idle(self) -> None:
-        """Return when nothing was reconciled for a moment."""
+        """Return when nothing waits, and nothing was reconciled for longer than the operator lets a planned pass wait."""
         last, since = -1.0, time.monotonic()
 
         def quiet() -> bool:
             nonlocal last, since
             count = self.metric("controller_runtime_reconcile_total")
-            if count != last:
+            if count != last or self.metric("workqueue_depth") > 0:
                 last, since = count, time.monotonic()
-            return time.monotonic() - since > 1.5
+            return time.monotonic() - since > QUIET_SECONDS
 
         wait_until(quiet, seconds=30)
 

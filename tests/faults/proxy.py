@@ -139,9 +139,8 @@ class Proxy:
         self.victim: int | None = None
         """The pid of the operator, which some faults kill."""
         self.watch_fault: WatchFault | None = None
-        self.past: dict[str, bytes] = {}
-        """Lists that are answered from here instead of by the API server, by path and query."""
-        self.past_served = 0
+        self.past_served: set[str] = set()
+        """Which lists of the past were asked for since it is served."""
         self.garbles_writes = False
         """Whether writes are committed and answered with garbage."""
         self.written: list[tuple[Call, int]] = []
@@ -151,6 +150,7 @@ class Proxy:
         pair = plane.authority.issue(account.user.replace(":", "-"), name=account.user, organizations=("system:serviceaccounts",))
         self._tls = ssl.create_default_context(cafile=plane.authority.certificate)
         self._tls.load_cert_chain(pair.certificate, pair.key)
+        self._past: dict[str, bytes] = {}
         self._traps: list[Trap] = []
         self._lists: set[str] = set()
         self._loop: asyncio.AbstractEventLoop
@@ -160,6 +160,10 @@ class Proxy:
         """Wait for the write that `trap` is for."""
         self._traps.append(trap)
         return trap
+
+    def serve_past(self, lists: dict[str, bytes]) -> None:
+        """Answer these lists, by path and query, from here instead of by the API server."""
+        self._past, self.past_served = lists, set()
 
     def lists_now(self) -> dict[str, bytes]:
         """Return what every list that the operator has ever asked for says now."""
@@ -205,8 +209,9 @@ class Proxy:
 
     def _from_the_past(self, path: str) -> bytes | None:
         self._lists.add(path)
-        stale = self.past.get(path)
-        self.past_served += stale is not None
+        stale = self._past.get(path)
+        if stale is not None:
+            self.past_served.add(path)
         return stale
 
     def _spring(self, call: Call) -> Trap | None:

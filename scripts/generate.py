@@ -2,7 +2,9 @@
 
 - `crds/chatbotdeployments.chatbot.dev.yaml`: the custom resource definition, from the operator's models
 - `charts/chatbot-operator/files/…`: the same bytes, because a chart cannot read files outside its folder
-- `charts/chatbot-operator/Chart.yaml` and `examples/simulator.yaml`: their versions, from VERSION
+- `charts/*/Chart.yaml` and `examples/simulator.yaml`: their versions, from VERSION
+- `charts/chatbot/values.schema.json` and the fields of the spec in its `values.yaml`: from the operator's models
+- the tables of values in the charts' READMEs: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
 - `deploy/k8s-deployment.yaml`: a chatbot without the operator, from what the operator would make
 """
@@ -16,10 +18,13 @@ from chatbot_operator.crd import render_crd
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run by its path, this file alone would be found
 
+from scripts.chart_values import chart_files  # noqa: E402
 from scripts.env_example import render_env_example  # noqa: E402
 from scripts.plain_manifest import render_plain_manifest  # noqa: E402
 
-CHART = Path("charts/chatbot-operator")
+CHARTS = Path("charts")
+CHART = CHARTS / "chatbot-operator"
+CHATBOT_CHART = CHARTS / "chatbot"
 SIMULATOR = Path("examples/simulator.yaml")
 CRD_FILE = "chatbotdeployments.chatbot.dev.yaml"
 
@@ -28,12 +33,15 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
     """Return what every generated file should hold, by its path below the root."""
     crd = render_crd()
     version = (root / "VERSION").read_text(encoding="utf-8").strip()
-    chart = _substituted(root / CHART / "Chart.yaml", r"^((?:v|appV)ersion: ).*$", version)
     simulator = _substituted(root / SIMULATOR, r"^( +image: anthropic-simulator:).*$", version)
     return {
         Path("crds") / CRD_FILE: crd,
         CHART / "files" / CRD_FILE: crd,
-        CHART / "Chart.yaml": chart,
+        **{
+            chart / "Chart.yaml": _substituted(root / chart / "Chart.yaml", r"^((?:v|appV)ersion: ).*$", version)
+            for chart in (CHART, CHATBOT_CHART)
+        },
+        **{CHARTS / path: content for path, content in chart_files(root / CHARTS).items()},
         SIMULATOR: simulator,
         Path(".env.example"): render_env_example(),
         Path("deploy/k8s-deployment.yaml"): render_plain_manifest(version),

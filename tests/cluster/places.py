@@ -17,6 +17,7 @@ from scripts.commands import Tools
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM_NAMESPACE = "e2e-upstream"
+SIMULATOR = f"/api/v1/namespaces/{UPSTREAM_NAMESPACE}/services/anthropic-simulator:8000/proxy/_simulator"
 NAMESPACE_LABEL = "chatbot.dev/e2e"
 CHATBOT = "helper"
 Manifest = dict[str, Any]
@@ -37,6 +38,17 @@ def namespace_manifest(name: str) -> str:
     """Return a namespace under the restricted Pod Security standard."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted", NAMESPACE_LABEL: "true"}
     return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+
+
+def behave(tools: Tools, **behaviour: object) -> None:
+    """Tell the simulator how to answer from now on; answers that have begun go on as they were."""
+    tools.kubectl("replace", f"--raw={SIMULATOR}/behaviour", "--filename=-", stdin=json.dumps(behaviour))
+
+
+def asked_of_simulator(tools: Tools) -> dict[str, int]:
+    """Return how many requests the simulator has had, by path."""
+    counts: dict[str, int] = json.loads(tools.kubectl("get", f"--raw={SIMULATOR}/requests"))["by_path"]
+    return counts
 
 
 def wait_until(condition: Callable[[], bool], *, what: str, seconds: float) -> None:

@@ -1,7 +1,6 @@
 """Who decides the number of pods: the operator by the load, or an autoscaler and `kubectl scale` through the resource; one at a time."""
 
 import http.client
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -10,12 +9,11 @@ import pytest
 import yaml
 
 from scripts.commands import Tools
-from tests.cluster.places import ROOT, UPSTREAM_NAMESPACE, Place, new_place, wait_until
+from tests.cluster.places import ROOT, Place, behave, new_place, wait_until
 
 pytestmark = pytest.mark.cluster
 
 HPA_EXAMPLE = ROOT / "examples" / "hpa.yaml"
-SIMULATOR = f"/api/v1/namespaces/{UPSTREAM_NAMESPACE}/services/anthropic-simulator:8000/proxy/_simulator/behaviour"
 MINUTES_OF_ANSWER = {"events": 600, "pace": "1s"}
 DECIDED_SECONDS = 90
 """A poll and a decision, each at most every 15 s, on a machine that is busy; twice that for an autoscaler."""
@@ -64,11 +62,6 @@ def open_streams(streams: ExitStack, *loads: tuple[Place, int]) -> None:
                 streams.enter_context(closing(open_stream(port)))
     finally:
         behave(tools)
-
-
-def behave(tools: Tools, **behaviour: object) -> None:
-    """Tell the simulator how to answer from now on; answers that have begun go on as they were."""
-    tools.kubectl("replace", f"--raw={SIMULATOR}", "--filename=-", stdin=json.dumps(behaviour))
 
 
 def open_stream(port: int) -> http.client.HTTPConnection:

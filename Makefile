@@ -43,7 +43,7 @@ check: setup ## static checks and the quick tests (under 60 s)
 	@$(STEP) "quick tests" $(BIN)/pytest -q $(IN_TWO) -m "$(QUICK)"
 
 test: setup ## everything: check, images, API server and cluster tests (35 min cold)
-	@scripts/packages.sh tests images devcluster
+	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
 	@$(STEP) "tests of the benchmarks" $(BIN)/pytest -q -m programs tests/bench
@@ -91,7 +91,7 @@ bench: setup ## measure the service and the operator beside what others would us
 	@$(BIN)/python -m bench.operator --rounds $(or $(ROUNDS),3)
 
 soak: setup ## the same suites at full size, on demand
-	@scripts/packages.sh tests images devcluster
+	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@SOAK=1 $(STEP) "all suites at full size" $(BIN)/pytest -q -o faulthandler_timeout=7200
 

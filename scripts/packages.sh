@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# packages.sh [venv] [images] [devcluster | cluster]: makes sure that the programs behind them are there, whoever packaged them.
+# packages.sh [venv] [tests] [images] [compose] [devcluster | cluster]: makes sure that the programs behind them are there, whoever packaged them.
 # As root it installs the Debian packages of those that are missing; otherwise one line says what to install.
 set -euo pipefail
 # What is looked for, and the Debian package that has it.
@@ -10,6 +10,7 @@ images=(
     /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 )
 tests=(curl:curl openssl:openssl)
+compose=(docker:docker.io dockerd:docker.io docker-compose:docker-compose)
 devcluster=(
     /usr/lib/cni/bridge:containernetworking-plugins
     conntrack:conntrack
@@ -31,6 +32,7 @@ for purpose in "$@"; do
     images) docker_suffices || wanted+=("${images[@]}") ;;
     cluster) existing_cluster || wanted+=("${devcluster[@]}") ;;
     devcluster) wanted+=("${devcluster[@]}") ;;
+    compose) wanted+=("${compose[@]}") ;;
     tests) wanted+=("${tests[@]}") ;;
     *) echo "packages: unknown purpose $purpose" >&2 && exit 2 ;;
     esac
@@ -40,7 +42,7 @@ for need in ${wanted[@]+"${wanted[@]}"}; do
     case $need in
     /*) [[ -e ${need%:*} ]] ;;
     *) command -v "${need%:*}" >/dev/null ;;
-    esac || missing+=("${need#*:}")
+    esac || [[ " ${missing[*]-} " == *" ${need#*:} "* ]] || missing+=("${need#*:}")
 done
 ((${#missing[@]})) || exit 0
 if ((EUID)) || ! command -v apt-get >/dev/null; then
@@ -51,6 +53,13 @@ echo "==> Debian packages: ${missing[*]}"
 start=$SECONDS
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *" docker.io "* && ! -e $policy ]]; then
+    # A Docker daemon that Debian starts would change the machine's firewall; whoever needs one here starts one of his own.
+    trap 'rm -f "$log" "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+fi
 export DEBIAN_FRONTEND=noninteractive
 # --no-remove: another vendor's packages, such as Docker's containerd.io, never make room for Debian's.
 if ! { apt-get update && apt-get install --yes --no-remove --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then

@@ -1,0 +1,38 @@
+"""One Docker engine for a session, with the images in it, and copies of what a user has: the Compose files and `.env.example`."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.engine import Engine, control_groups, start_engine
+
+ROOT = Path(__file__).resolve().parents[2]
+CHATBOT, SIMULATOR = "general-purpose-chatbot", "anthropic-simulator"
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The engine, with the images of the tree as it is now."""
+    build = subprocess.run(
+        [sys.executable, "scripts/images.py", "build", CHATBOT, SIMULATOR], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    with start_engine(tmp_path_factory.mktemp("engine")) as engine:
+        for name in (CHATBOT, SIMULATOR):
+            engine.docker("load", "--quiet", "--input", ROOT / f".build/images/{name}.tar")
+        yield engine
+    assert control_groups() == ()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what Compose reads of a checkout."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    for name in ("docker-compose.yml", ".env.example"):
+        shutil.copy(ROOT / name, folder)
+    return folder

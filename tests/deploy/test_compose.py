@@ -1,0 +1,154 @@
+"""`docker-compose up -d` with a fresh copy of `.env.example`, on a real engine: it answers without a key, as locked up as a pod."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devcluster.processes import wait_until
+from tests.deploy.conftest import CHATBOT, SIMULATOR
+from tests.deploy.engine import Engine, control_groups
+
+pytestmark = pytest.mark.images
+
+HEALTHY_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def running(engine: Engine, checkout: Path) -> Iterator[Engine]:
+    """The engine, with what the two documented commands start."""
+    engine.run("cp", ".env.example", ".env", cwd=checkout)
+    engine.run("docker-compose", "up", "-d", cwd=checkout)
+    engine.wait_ready()
+    yield engine
+    engine.run("docker-compose", "down", "--timeout=1", cwd=checkout)
+
+
+def containers(engine: Engine) -> dict[str, str]:
+    """Return the names of the running containers, and their images."""
+    lines = engine.docker("ps", "--format={{.Names}} {{.Image}}").splitlines()
+    return dict(line.split() for line in lines)
+
+
+def test_a_fresh_copy_answers_without_a_key(running: Engine) -> None:
+    assert "Made by anthropic-simulator" in running.chat()["message"]
+
+
+def test_the_service_has_its_documented_name_and_the_simulator_is_beside_it(running: Engine) -> None:
+    assert containers(running)[CHATBOT] == f"{CHATBOT}:latest"
+    assert sorted(containers(running).values()) == [f"{SIMULATOR}:latest", f"{CHATBOT}:latest"]
+
+
+def test_requests_are_found_in_the_log_by_grep(running: Engine) -> None:
+    running.chat()
+
+    script = f"docker logs {CHATBOT} | grep 'HTTP request completed' | grep '\"http_status\":200'"
+    assert json.loads(running.run("sh", "-c", script).stdout.splitlines()[-1])["http_path"] == "/api/chat"
+
+
+def test_metrics_are_for_this_machine_alone(running: Engine) -> None:
+    published = running.inspect(CHATBOT)["NetworkSettings"]["Ports"]
+
+    assert "chatbot_requests_in_flight" in running.curl("http://127.0.0.1:9090/metrics")
+    assert {address["HostIp"] for ports in published.values() for address in ports} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("name", [CHATBOT, "simulator"])
+def test_the_process_has_no_rights(running: Engine, name: str) -> None:
+    container = next(found for found in containers(running) if name in found)
+
+    status = running.python(container, "print(open('/proc/self/status').read())")
+
+    assert re.search(r"^Uid:\t1001\t1001\t1001\t1001$", status, re.MULTILINE)
+    assert re.search(r"^CapBnd:\t0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("path", "outcome"), [("/opt/file", "Read-only file system"), ("/tmp/file", "written")])
+def test_only_temporary_files_can_be_written(running: Engine, path: str, outcome: str) -> None:
+    code = f"""
+try:
+    open({path!r}, "w").close()
+except OSError as error:
+    print(error.strerror)
+else:
+    print("written")
+"""
+    assert running.python(CHATBOT, code) == outcome
+
+
+def test_there_is_no_shell(running: Engine) -> None:
+    refused = running.run("docker", "exec", CHATBOT, "sh", "-c", "true", check=False)
+
+    assert refused.returncode == 126
+    assert "executable file not found" in refused.stdout + refused.stderr
+
+
+def test_logs_rotate(running: Engine) -> None:
+    for container in containers(running):
+        assert running.inspect(container)["HostConfig"]["LogConfig"] == {
+            "Type": "json-file",
+            "Config": {"max-size": "10m", "max-file": "5"},
+        }
+
+
+def test_docker_stats_shows_less_memory_than_the_target(running: Engine) -> None:
+    used = running.docker("stats", "--no-stream", "--format={{.MemUsage}}", CHATBOT)
+
+    mebibytes = re.match(r"([\d.]+)MiB / ", used)
+    assert mebibytes is not None, used
+    assert 20 < float(mebibytes[1]) < 400
+
+
+def test_it_may_finish_its_answers_before_it_is_killed(running: Engine, checkout: Path) -> None:
+    settings = dict(line.split("=", 1) for line in (checkout / ".env").read_text().splitlines() if not line.startswith("#") and line)
+
+    assert (settings["DRAIN_DELAY"], settings["DRAIN_TIMEOUT"]) == ("5s", "5m0s")
+    assert running.inspect(CHATBOT)["Config"]["StopTimeout"] == 5 + 300 + 5
+
+
+def test_a_key_of_ones_own_takes_the_simulators_place(running: Engine, checkout: Path, tmp_path: Path) -> None:
+    text = (checkout / ".env").read_text()
+    for name, value in {"COMPOSE_PROFILES": "", "ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": "my-key"}.items():
+        text, changes = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert changes == 1
+    (tmp_path / ".env").write_text(text)
+    (tmp_path / "docker-compose.yml").write_text((checkout / "docker-compose.yml").read_text().replace(f"container_name: {CHATBOT}", ""))
+
+    running.run("docker-compose", "up", "--no-start", cwd=tmp_path)
+    made = running.docker("ps", "--all", "--filter=status=created", "--format={{.Names}} {{.Image}}")
+    (name,) = [line.split()[0] for line in made.splitlines()]
+    environment = dict(entry.split("=", 1) for entry in running.inspect(name)["Config"]["Env"])
+    running.run("docker-compose", "down", cwd=tmp_path)
+
+    assert (environment["ANTHROPIC_BASE_URL"], environment["ANTHROPIC_API_KEY"]) == ("", "my-key")
+
+
+def test_version_chooses_the_images(running: Engine, checkout: Path) -> None:
+    config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, VERSION="v1.2.3").stdout)
+
+    assert {service["image"] for service in config["services"].values()} == {f"{CHATBOT}:v1.2.3", f"{SIMULATOR}:v1.2.3"}
+
+
+def test_the_health_check_needs_no_shell(running: Engine) -> None:
+    def health() -> str:
+        return str(running.inspect(CHATBOT)["State"]["Health"]["Status"])
+
+    wait_until(lambda: health() != "starting", what="the first check", timeout_seconds=HEALTHY_SECONDS)
+
+    assert health() == "healthy"
+
+
+def test_the_engine_of_the_tests_leaves_this_machine_alone(running: Engine) -> None:
+    (network,) = running.docker("network", "ls", "--filter=label=com.docker.compose.network", "--format={{.ID}}").split()
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+
+    assert f"br-{network}" in running.network_links()
+    assert not Path(f"/sys/class/net/br-{network}").exists()
+    assert f"br-{network}" not in rules
+    assert "/run/data/" not in Path("/proc/self/mountinfo").read_text()
+    assert control_groups() != ()  # which the fixture waits to be gone at the end

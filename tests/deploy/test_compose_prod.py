@@ -1,0 +1,125 @@
+"""`docker-compose -f deploy/docker-compose.prod.yml up -d` on a real engine: limits that hold, and a key that comes by file alone."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.processes import wait_until
+from tests.deploy.conftest import CHATBOT, SIMULATOR
+from tests.deploy.engine import Engine
+
+pytestmark = pytest.mark.images
+
+PRODUCTION = ("docker-compose", "-f", "deploy/docker-compose.prod.yml")
+KEY, NEW_KEY = "sk-ant-of-the-test", "sk-ant-that-follows"
+ROTATION_SECONDS = 30.0
+# No test can reach Anthropic's API: one more file puts the simulator in its place, and makes the end quick.
+ELSEWHERE: dict[str, Any] = {
+    "services": {
+        "chatbot": {"environment": {"ANTHROPIC_BASE_URL": "http://simulator:8000", "DRAIN_DELAY": "0s"}},
+        "simulator": {"image": f"{SIMULATOR}:latest"},
+    }
+}
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def configured(engine: Engine, checkout: Path) -> Path:
+    """The checkout with a fresh copy of the settings, which name the simulator."""
+    engine.run("cp", ".env.example", ".env", cwd=checkout)
+    (checkout / "elsewhere.yml").write_text(yaml.safe_dump(ELSEWHERE))
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def running(engine: Engine, configured: Path) -> Iterator[Engine]:
+    """The engine, with the service as in production but for its upstream, and a key that only root and the service may read."""
+    secrets = configured / "secrets"
+    engine.run("install", "--directory", "--owner=1001", "--mode=0700", secrets)
+    write_key(engine, configured, KEY)
+    engine.run(*PRODUCTION, "-f", "elsewhere.yml", "up", "-d", cwd=configured)
+    engine.wait_ready()
+    yield engine
+    engine.run(*PRODUCTION, "-f", "elsewhere.yml", "down", "--timeout=1", cwd=configured)
+
+
+def write_key(engine: Engine, checkout: Path, key: str) -> None:
+    """Give the folder a key file as the head of the Compose file says."""
+    (checkout / "typed").write_text(key)
+    engine.run("install", "--owner=1001", "--mode=0400", "typed", "secrets/anthropic-api-key", cwd=checkout)
+
+
+def key_taken_up(engine: Engine) -> str:
+    """Return when the service took up its key."""
+    credentials = json.loads(engine.curl("http://127.0.0.1:9090/report"))["credentials"]
+    assert credentials["state"] == "Accepted"
+    return str(credentials["fingerprintChangedAt"])
+
+
+def test_without_the_folder_of_the_key_it_does_not_start_and_says_which(engine: Engine, configured: Path) -> None:
+    refused = engine.run(*PRODUCTION, "up", "-d", cwd=configured, check=False)
+    engine.run(*PRODUCTION, "down", cwd=configured)
+
+    assert refused.returncode != 0
+    assert f"bind source path does not exist: {configured}/secrets" in refused.stdout + refused.stderr
+
+
+def test_it_asks_anthropic_whatever_the_settings_say_of_the_simulator(engine: Engine, configured: Path) -> None:
+    config = yaml.safe_load(engine.run(*PRODUCTION, "config", cwd=configured).stdout)
+    environment = config["services"]["chatbot"]["environment"]
+
+    assert "ANTHROPIC_BASE_URL=http://simulator:8000" in (configured / ".env").read_text()
+    assert environment["ANTHROPIC_BASE_URL"] == "https://api.anthropic.com"
+    assert environment["ANTHROPIC_API_KEY"] == ""
+    assert set(config["services"]) == {"chatbot"}
+
+
+def test_it_answers_with_the_key_of_the_file(running: Engine) -> None:
+    assert running.chat()["message"]
+    assert key_taken_up(running)
+
+
+def test_the_key_is_in_nothing_that_docker_tells(running: Engine) -> None:
+    assert KEY not in json.dumps(running.inspect(CHATBOT))
+    assert KEY not in running.run("docker", "logs", CHATBOT).stdout
+
+
+def test_another_key_file_is_taken_up_without_a_restart(running: Engine, configured: Path) -> None:
+    started, before = running.inspect(CHATBOT)["State"]["StartedAt"], key_taken_up(running)
+
+    write_key(running, configured, NEW_KEY)
+
+    wait_until(lambda: key_taken_up(running) != before, what="the new key", timeout_seconds=ROTATION_SECONDS)
+    assert running.inspect(CHATBOT)["State"]["StartedAt"] == started
+
+
+def test_one_cpu_and_512_mebibytes_are_the_most_it_gets(running: Engine) -> None:
+    limits = running.inspect(CHATBOT)["HostConfig"]
+
+    assert (limits["NanoCpus"], limits["Memory"]) == (1_000_000_000, 512 * MEBIBYTE)
+    assert (limits["CpuShares"], limits["MemoryReservation"]) == (1024 // 4, 128 * MEBIBYTE)
+
+
+def test_docker_stats_shows_the_limit(running: Engine) -> None:
+    assert running.docker("stats", "--no-stream", "--format={{.MemUsage}}", CHATBOT).strip().endswith(" / 512MiB")
+
+
+def test_it_is_locked_up_as_in_development(running: Engine) -> None:
+    container = running.inspect(CHATBOT)
+    host, config = container["HostConfig"], container["Config"]
+
+    assert (config["User"], host["ReadonlyRootfs"], host["CapDrop"]) == ("1001:1001", True, ["ALL"])
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert container["Mounts"][0]["RW"] is False
+
+
+def test_it_ends_in_order_when_it_is_stopped(running: Engine, configured: Path) -> None:
+    running.run(*PRODUCTION, "-f", "elsewhere.yml", "stop", "chatbot", cwd=configured)
+
+    assert running.inspect(CHATBOT)["State"]["ExitCode"] == 0

@@ -21,6 +21,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.clock import Clock
+
 # Examples of each property: a few while somebody waits for `make check`, hypothesis' own number in CI (there always the same ones),
 # a hundred times as many by `make soak`. A property that says its own number has that one.
 # Nothing depends on how fast the machine is, for it may be shared.
@@ -105,6 +107,11 @@ def simulator(_session_simulator: Simulator) -> Simulator:
     _session_simulator.wait_until(lambda counts: counts["open"] == 0)
     _session_simulator.forget()
     return _session_simulator
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @contextlib.contextmanager

@@ -11,33 +11,16 @@ from chatbot_operator.lease import Elector
 from chatbot_operator.resource import Manifest
 from chatbot_operator.settings import Settings
 from tests.api.operator_process import SERVICE_IMAGE, free_port
+from tests.clock import Clock
 
 pytestmark = pytest.mark.api
 
 
-class Time:
-    """A clock that moves only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock() -> Time:
-    return Time()
-
-
-def elector(cluster: Cluster, clock: Time, namespace: str, identity: str) -> Elector:
+def elector(cluster: Cluster, clock: Clock, namespace: str, identity: str) -> Elector:
     return Elector(cluster, identity=identity, namespace=namespace, name="chatbot-operator", clock=clock, sleep=clock.sleep)
 
 
-async def test_candidate_gets_the_lease_when_nobody_holds_it(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_candidate_gets_the_lease_when_nobody_holds_it(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first = elector(cluster, clock, namespace, "first")
 
     assert not first.leads()
@@ -48,7 +31,7 @@ async def test_candidate_gets_the_lease_when_nobody_holds_it(cluster: Cluster, c
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"], spec["leaseTransitions"]) == ("first", 15, 0)
 
 
-async def test_standby_takes_over_only_after_the_duration_without_renewal(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_standby_takes_over_only_after_the_duration_without_renewal(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
     started = clock.now
@@ -63,7 +46,7 @@ async def test_standby_takes_over_only_after_the_duration_without_renewal(cluste
     assert second.leads()
 
 
-async def test_released_lease_is_taken_at_once(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_released_lease_is_taken_at_once(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
     started = clock.now
@@ -77,7 +60,7 @@ async def test_released_lease_is_taken_at_once(cluster: Cluster, clock: Time, na
 
 
 async def test_lease_is_released_though_a_renewal_was_under_way(
-    cluster: Cluster, clock: Time, namespace: str, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, clock: Clock, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
@@ -102,7 +85,7 @@ async def test_lease_is_released_though_a_renewal_was_under_way(
     assert clock.now == started
 
 
-async def test_lease_that_another_one_holds_by_now_is_not_released(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_lease_that_another_one_holds_by_now_is_not_released(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
     await second.acquire()
@@ -128,7 +111,7 @@ async def test_lease_is_released_when_the_work_ends_with_an_error(
     assert (await cluster.read("Lease", namespace, settings.lease_name))["spec"].get("holderIdentity", "") == ""
 
 
-async def test_deleted_lease_is_not_taken_while_its_holder_may_lead(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_deleted_lease_is_not_taken_while_its_holder_may_lead(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
     assert not await second._try_to_lead()
@@ -142,7 +125,7 @@ async def test_deleted_lease_is_not_taken_while_its_holder_may_lead(cluster: Clu
     assert not first.leads()
 
 
-async def test_leader_restores_its_deleted_lease(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_leader_restores_its_deleted_lease(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first, second = (elector(cluster, clock, namespace, name) for name in ("first", "second"))
     await first.acquire()
     await second._try_to_lead()
@@ -154,7 +137,7 @@ async def test_leader_restores_its_deleted_lease(cluster: Cluster, clock: Time, 
     assert not await second._try_to_lead()
 
 
-async def test_leader_that_cannot_renew_stops_before_another_one_may_start(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_leader_that_cannot_renew_stops_before_another_one_may_start(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first = elector(cluster, clock, namespace, "first")
     await first.acquire()
     started = clock.now
@@ -167,7 +150,7 @@ async def test_leader_that_cannot_renew_stops_before_another_one_may_start(clust
     await first._cluster.close()
 
 
-async def test_leader_whose_answer_was_lost_goes_on(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_leader_whose_answer_was_lost_goes_on(cluster: Cluster, clock: Clock, namespace: str) -> None:
     first = elector(cluster, clock, namespace, "first")
     await first.acquire()
     lease = await cluster.read("Lease", namespace, "chatbot-operator")
@@ -179,7 +162,7 @@ async def test_leader_whose_answer_was_lost_goes_on(cluster: Cluster, clock: Tim
     assert await first._try_to_renew()
 
 
-async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Cluster, clock: Time, namespace: str) -> None:
+async def test_never_two_leaders_in_any_order_of_steps_and_failures(cluster: Cluster, clock: Clock, namespace: str) -> None:
     chance = random.Random(7)
     cut_off = await unreachable()
     electors = [elector(cluster, clock, namespace, f"candidate-{number}") for number in range(3)]

@@ -1,16 +1,9 @@
 from chatbot_operator.liveness import Heartbeats
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_loop_that_is_not_heard_of_in_time_is_named() -> None:
-    clock = Time()
+    clock = Clock()
     heartbeats = Heartbeats(clock=clock)
     heartbeats.promise("prober", 60)
     heartbeats.promise("informer Service", 300)
@@ -22,7 +15,7 @@ def test_loop_that_is_not_heard_of_in_time_is_named() -> None:
 
 
 def test_kept_promise_and_intended_end_are_no_failures() -> None:
-    clock = Time()
+    clock = Clock()
     heartbeats = Heartbeats(clock=clock)
     for name in ("prober", "informer Service"):
         heartbeats.promise(name, 60)

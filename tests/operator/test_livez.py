@@ -10,37 +10,25 @@ from chatbot_operator.cache import ResourceKey
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.settings import Settings
 from chatbot_operator.telemetry import Metrics
+from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Time:
-    return Time()
-
-
-@pytest.fixture
-async def operator(clock: Time) -> AsyncIterator[Operator]:
+async def operator(clock: Clock) -> AsyncIterator[Operator]:
     cluster = Cluster(Configuration())
     yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test"), Metrics(host="api", workers=1), clock=clock)
     await cluster.close()
 
 
-async def test_operator_that_waits_for_something_to_do_is_alive(operator: Operator, clock: Time) -> None:
+async def test_operator_that_waits_for_something_to_do_is_alive(operator: Operator, clock: Clock) -> None:
     clock.now += 10 * STUCK_SECONDS
 
     assert list(operator.stuck()) == []
 
 
-async def test_reconcile_that_does_not_end_is_named(operator: Operator, clock: Time) -> None:
+async def test_reconcile_that_does_not_end_is_named(operator: Operator, clock: Clock) -> None:
     operator._queue.add(KEY)
     operator._queue.pop()
 
@@ -48,7 +36,7 @@ async def test_reconcile_that_does_not_end_is_named(operator: Operator, clock: T
     assert list(operator.stuck()) == ["a reconcile has been running for 301 s"]
 
 
-async def test_queue_that_no_worker_serves_is_named_of_a_leader_alone(operator: Operator, clock: Time) -> None:
+async def test_queue_that_no_worker_serves_is_named_of_a_leader_alone(operator: Operator, clock: Clock) -> None:
     operator._queue.add(KEY)
     clock.now += STUCK_SECONDS + 1
     assert list(operator.stuck()) == []
@@ -57,7 +45,7 @@ async def test_queue_that_no_worker_serves_is_named_of_a_leader_alone(operator: 
     assert list(operator.stuck()) == ["no key has been taken from the queue for 301 s"]
 
 
-async def test_loop_that_is_not_heard_of_is_named(operator: Operator, clock: Time) -> None:
+async def test_loop_that_is_not_heard_of_is_named(operator: Operator, clock: Clock) -> None:
     operator._heartbeats.promise("informer Service", 300)
 
     clock.now += 301

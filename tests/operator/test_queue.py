@@ -6,22 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from chatbot_operator.queue import URGENT_STREAK, Lane, Queue
+from tests.clock import Clock
 
 KEYS = st.sampled_from("abcd")
 LANES = st.sampled_from(Lane)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

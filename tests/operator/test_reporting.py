@@ -17,6 +17,7 @@ from chatbot_operator.reporting import (
     urgency,
 )
 from chatbot_operator.resource import Manifest
+from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
 BORN: Manifest = {"observedGeneration": -1, "state": "Pending", "summary": "Not looked at yet."}
@@ -92,21 +93,8 @@ def test_what_somebody_must_know_is_written_at_once(old: Manifest, new: Manifest
     assert urgency(old, new) is expected
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Time:
-    return Time()
-
-
-@pytest.fixture
-def reporting(clock: Time) -> Reporting:
+def reporting(clock: Clock) -> Reporting:
     return Reporting(clock=clock)
 
 
@@ -114,7 +102,7 @@ def due(reporting: Reporting, old: Manifest, new: Manifest) -> float | None:
     return reporting.seconds_until_due(KEY, old, new, min_ready_seconds=5)
 
 
-def test_rollout_that_moves_on_is_not_told_before_it_takes_long(reporting: Reporting, clock: Time) -> None:
+def test_rollout_that_moves_on_is_not_told_before_it_takes_long(reporting: Reporting, clock: Clock) -> None:
     assert due(reporting, BORN, rolling_out(readyReplicas=0)) == STILL_SECONDS + 5
     clock.now += 9
     assert due(reporting, BORN, rolling_out(readyReplicas=1)) == STILL_SECONDS + 5
@@ -125,14 +113,14 @@ def test_rollout_that_moves_on_is_not_told_before_it_takes_long(reporting: Repor
     assert due(reporting, BORN, ready()) == 0
 
 
-def test_rollout_that_stands_still_is_told(reporting: Reporting, clock: Time) -> None:
+def test_rollout_that_stands_still_is_told(reporting: Reporting, clock: Clock) -> None:
     due(reporting, BORN, rolling_out())
     clock.now += STILL_SECONDS + 5
 
     assert due(reporting, BORN, rolling_out()) == 0
 
 
-def test_rollout_among_many_is_given_more_time_until_it_is_over(reporting: Reporting, clock: Time) -> None:
+def test_rollout_among_many_is_given_more_time_until_it_is_over(reporting: Reporting, clock: Clock) -> None:
     others = [ResourceKey("team", f"bot-{number}") for number in range(100)]
     for other in others:
         reporting.seconds_until_due(other, BORN, rolling_out(), min_ready_seconds=5)
@@ -152,14 +140,14 @@ def test_however_many_there_are_a_rollout_is_told_in_the_end(reporting: Reportin
     assert due(reporting, BORN, rolling_out()) == STILL_SECONDS + 5 + MOST_PATIENCE_SECONDS
 
 
-def test_next_generation_starts_a_rollout_of_its_own(reporting: Reporting, clock: Time) -> None:
+def test_next_generation_starts_a_rollout_of_its_own(reporting: Reporting, clock: Clock) -> None:
     due(reporting, BORN, rolling_out())
     clock.now += STILL_SECONDS + 4
 
     assert due(reporting, BORN, rolling_out(generation=2)) == STILL_SECONDS + 5
 
 
-def test_counts_are_written_now_and_then_and_figures_once_a_minute(reporting: Reporting, clock: Time) -> None:
+def test_counts_are_written_now_and_then_and_figures_once_a_minute(reporting: Reporting, clock: Clock) -> None:
     assert due(reporting, ready(readyReplicas=1), ready(readyReplicas=2)) == 0
     reporting.written(KEY)
     clock.now += 5
@@ -170,7 +158,7 @@ def test_counts_are_written_now_and_then_and_figures_once_a_minute(reporting: Re
     assert due(reporting, rolling_out(), ready()) == 0
 
 
-def test_counts_of_a_rollout_that_was_told_are_told_again_after_as_long(reporting: Reporting, clock: Time) -> None:
+def test_counts_of_a_rollout_that_was_told_are_told_again_after_as_long(reporting: Reporting, clock: Clock) -> None:
     reporting.written(KEY)
     clock.now += 5
     assert due(reporting, rolling_out(readyReplicas=2), rolling_out(readyReplicas=3)) == LONG_SECONDS - 5

@@ -5,16 +5,9 @@ from chatbot_operator.informer import Change
 from chatbot_operator.queue import Queue
 from chatbot_operator.resource import KIND
 from chatbot_operator.triggers import CALM_SECONDS, Triggers
+from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Scene:

@@ -3,18 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from chatbot_service.readiness import CredentialsState, ModelState, Outcome, Readiness, Verdict
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -114,23 +103,23 @@ def test_only_a_definite_judgement_refuses(readiness: Readiness, outcome: Outcom
 def test_what_cannot_be_judged_is_ready_as_unverified_after_ten_seconds(readiness: Readiness, clock: Clock) -> None:
     readiness.judged(verdict(Outcome.UNJUDGEABLE))
 
-    clock.now = 9.9
+    clock.now += 9.9
     before = readiness.ready
-    clock.now = 10.0
+    clock.now += 0.1
 
     assert (before, readiness.ready, readiness.unverified) == (False, True, True)
     assert readiness.credentials is CredentialsState.UNVERIFIED
 
 
 def test_a_check_that_hangs_counts_as_unjudgeable_too(readiness: Readiness, clock: Clock) -> None:
-    clock.now = 10.0
+    clock.now += 10.0
 
     assert readiness.ready
     assert readiness.unverified
 
 
 def test_an_unverified_key_that_turns_out_refused_makes_it_unready(readiness: Readiness, clock: Clock) -> None:
-    clock.now = 60.0
+    clock.now += 60.0
     readiness.judged(verdict(Outcome.KEY_REFUSED))
 
     assert not readiness.ready
@@ -138,11 +127,11 @@ def test_an_unverified_key_that_turns_out_refused_makes_it_unready(readiness: Re
 
 def test_a_key_after_a_refused_one_is_judged_anew(readiness: Readiness, clock: Clock) -> None:
     readiness.judged(verdict(Outcome.KEY_REFUSED))
-    clock.now = 60.0
+    clock.now += 60.0
 
     readiness.key_taken()
     before = (readiness.reason, readiness.refused)
-    clock.now = 70.0
+    clock.now += 10.0
 
     assert before == ("key and model are being checked", False)
     assert readiness.ready

@@ -1,12 +1,5 @@
 from chatbot_service.traffic import BOUNDS_MS, Traffic
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 10_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 def test_requests_and_errors_are_counted_in_every_window() -> None:

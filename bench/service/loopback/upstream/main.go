@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/rand"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -27,7 +27,11 @@ const usage = `{"input_tokens":12,"output_tokens":34}`
 const message = `{"id":"msg_01bench","type":"message","role":"assistant","model":"claude-sonnet-5-5",` +
 	`"content":[%s],"stop_reason":%s,"stop_sequence":null,"usage":` + usage + `}`
 
-var open atomic.Int64 // streams
+var (
+	started = time.Now()
+	open    atomic.Int64  // streams
+	opened  atomic.Uint64 // streams, since the start
+)
 
 var asked = regexp.MustCompile(`events=(\d+) every=([0-9a-z]+) burst=(\d+)`)
 
@@ -82,7 +86,7 @@ func planOf(body []byte) plan {
 	return plan{events, max(burst, 1), every}
 }
 
-// stream sends the first burst at once and the second at a random moment of its interval, so that many streams do not beat together.
+// stream sends the first burst at once and the others at its own beat.
 func stream(w http.ResponseWriter, r *http.Request, p plan) {
 	open.Add(1)
 	defer open.Add(-1)
@@ -90,7 +94,7 @@ func stream(w http.ResponseWriter, r *http.Request, p plan) {
 	event(w, "message_start", `"message":`+fmt.Sprintf(message, "", "null"))
 	event(w, "content_block_start", `"index":0,"content_block":{"type":"text","text":""}`)
 	event(w, "ping", "")
-	due := time.Now().Add(time.Duration(rand.Float64()*float64(p.every)) - p.every)
+	due := lastBeat(p.every)
 	for sent := 0; sent < p.events; {
 		for end := min(sent+p.burst, p.events); sent < end; sent++ {
 			event(w, "content_block_delta", `"index":0,"delta":{"type":"text_delta","text":"`+words()+`"}`)
@@ -104,6 +108,17 @@ func stream(w http.ResponseWriter, r *http.Request, p plan) {
 	event(w, "content_block_stop", `"index":0`)
 	event(w, "message_delta", `"delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":`+usage)
 	event(w, "message_stop", "")
+}
+
+// lastBeat returns when a new stream would have sent before now. However many streams were opened one after the other, and whenever, their
+// beats are spread evenly over the interval (multiples of the golden ratio are): pieces that come together cost less, and are not to by chance.
+func lastBeat(every time.Duration) time.Time {
+	now := time.Now()
+	if every <= 0 {
+		return now
+	}
+	_, share := math.Modf(float64(opened.Add(1)) * math.Phi)
+	return now.Add(-(now.Sub(started) + time.Duration(share*float64(every))) % every)
 }
 
 // wait tells whether the client is still there after d.

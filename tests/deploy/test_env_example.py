@@ -1,0 +1,51 @@
+"""`.env.example` has every setting of the service with the service's own default, for Compose and for a shell."""
+
+import subprocess
+from pathlib import Path
+
+from chatbot_service.settings import Settings
+from scripts.env_example import render_env_example
+
+COMPOSE_ONLY = {"COMPOSE_PROFILES", "BIND_ADDRESS", "IMAGE_PREFIX"}
+OF_PODS = {"POD_UID", "POD_TEMPLATE_HASH"}
+# As they stand, the simulator answers.
+CHOSEN = {"ANTHROPIC_BASE_URL": "http://simulator:8000", "ANTHROPIC_API_KEY": "demo"}
+
+
+def variables() -> dict[str, str]:
+    lines = [line for line in render_env_example().splitlines() if line and not line.startswith("#")]
+    pairs = dict(line.split("=", 1) for line in lines)
+    assert len(pairs) == len(lines)
+    return pairs
+
+
+def test_every_setting_is_there_once() -> None:
+    assert set(variables()) == {name.upper() for name in Settings.model_fields} - OF_PODS | COMPOSE_ONLY
+
+
+def test_every_value_is_the_services_own_default() -> None:
+    others = {name: value for name, value in variables().items() if name not in CHOSEN}
+
+    assert Settings.from_environment(others) == Settings.from_environment({})
+
+
+def test_a_copy_asks_the_simulator_until_a_key_is_set() -> None:
+    assert {name: variables()[name] for name in CHOSEN} == CHOSEN
+    assert variables()["COMPOSE_PROFILES"] == "simulator"
+
+
+def test_each_setting_has_a_comment_of_its_own() -> None:
+    lines = render_env_example().splitlines()
+    places = {line.split("=")[0]: number for number, line in enumerate(lines) if line and not line.startswith("#")}
+
+    for name in places.keys() - {"COMPOSE_PROFILES"}:
+        assert lines[places[name] - 1].startswith("# "), name
+
+
+def test_a_shell_reads_it_as_compose_does(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(render_env_example())
+
+    script = "set -a; . ./.env; exec env --null"
+    shell = subprocess.run(["sh", "-euc", script], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=True)
+
+    assert variables().items() <= dict(entry.split("=", 1) for entry in shell.stdout.split("\0") if entry).items()

@@ -1,8 +1,10 @@
 """Any spec that somebody may send: refused with words when it is applied, carried out, or explained in a condition, within seconds."""
 
 import math
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import hypothesis
@@ -12,9 +14,8 @@ from hypothesis import strategies as st
 from chatbot_operator import errors
 from chatbot_operator.resource import KIND, Manifest
 from tests.faults.apiserver import Refused, deviations, is_observed
-from tests.faults.conftest import SEED, new_name, size
+from tests.faults.conftest import SEED, SOAK, new_name, size
 from tests.faults.junk import spoiled
-from tests.faults.pressure import Stopwatch
 from tests.faults.supervised import Supervised
 from tests.specs import specs
 
@@ -22,8 +23,10 @@ pytestmark = pytest.mark.faults
 
 SPECS = size(quick=200, full=2_000)
 AT_ONCE = 4
+MOST_SECONDS = 15
+"""From the creation of each until it is carried out or explained, on a machine that others use, too."""
 EXPLAINED_SECONDS = 5
-"""From the creation of each."""
+"""The same for 99 of 100 of them, where the machine is ours."""
 REFUSALS = range(400, 500)
 
 
@@ -66,35 +69,56 @@ def is_stalled(resource: Manifest) -> bool:
     return any(each["type"] == "Stalled" and each["message"] for each in conditions)
 
 
-def carry_out(supervisor: Supervised, spec: Manifest, *, or_explained: bool = False) -> Refused | None:
-    """Create a resource and see it carried out, or explained, in time; return why it was refused instead."""
-    name, since = new_name("spec"), Stopwatch()
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a spec: why it was refused, or how long it took."""
+
+    spec: Manifest
+    refused: Refused | None = None
+    seconds: float = 0.0
+
+
+def carry_out(supervisor: Supervised, spec: Manifest, *, or_explained: bool = False) -> Outcome:
+    """Create a resource, unless it is refused, and see it carried out, or explained, in time."""
+    name, since = new_name("spec"), time.monotonic()
     try:
         supervisor.team.create(name, spec)
     except Refused as refused:
-        return refused
+        return Outcome(spec, refused)
     while lacking := missing(supervisor, name, or_explained=or_explained):
-        assert not since.exceeds(EXPLAINED_SECONDS), f"SEED={SEED}: after {EXPLAINED_SECONDS} s there lacks {lacking} of {spec}"
+        assert time.monotonic() - since < MOST_SECONDS, f"SEED={SEED}: after {MOST_SECONDS} s there lacks {lacking} of {spec}"
         time.sleep(0.05)
+    seconds = time.monotonic() - since
     supervisor.team.delete(KIND, name)
-    return None
+    return Outcome(spec, seconds=seconds)
 
 
-def carry_out_all(supervisor: Supervised, drawn: list[Manifest], *, or_explained: bool = False) -> list[tuple[Refused, Manifest]]:
-    """Carry out each of the specs, a few at a time; return those that were refused."""
+def carry_out_all(supervisor: Supervised, drawn: list[Manifest], *, or_explained: bool = False) -> list[Outcome]:
+    """Carry out each of the specs, a few at a time."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(partial(carry_out, supervisor, or_explained=or_explained), drawn))
-    return [(refused, spec) for refused, spec in zip(outcomes, drawn, strict=True) if refused]
+        return list(pool.map(partial(carry_out, supervisor, or_explained=or_explained), drawn))
 
 
-def test_valid_specs_are_accepted_and_carried_out(supervisor: Supervised) -> None:
-    assert carry_out_all(supervisor, draw(specs, math.ceil(SPECS / 4))) == []
+def assert_in_time(outcomes: list[Outcome], report: pytest.CaptureFixture[str]) -> None:
+    """Say how long it took, and at full size hold that to the promise."""
+    seconds = sorted(outcome.seconds for outcome in outcomes if outcome.refused is None)
+    p99 = seconds[math.ceil(0.99 * len(seconds)) - 1]
+    with report.disabled():
+        sys.stdout.write(f"\n{len(seconds)} specs: p50 {seconds[len(seconds) // 2]:.2f} s, p99 {p99:.2f} s, at most {seconds[-1]:.2f} s\n")
+    assert not SOAK or p99 < EXPLAINED_SECONDS
 
 
-def test_spoiled_specs_are_refused_or_carried_out_or_explained(supervisor: Supervised) -> None:
-    drawn = draw(spoiled, SPECS)
+def test_valid_specs_are_accepted_and_carried_out(supervisor: Supervised, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = carry_out_all(supervisor, draw(specs, math.ceil(SPECS / 4)))
 
-    refused = carry_out_all(supervisor, drawn, or_explained=True)
+    assert [outcome for outcome in outcomes if outcome.refused] == []
+    assert_in_time(outcomes, capsys)
 
-    assert 0 < len(refused) < len(drawn)
-    assert [(str(refusal), spec) for refusal, spec in refused if refusal.status not in REFUSALS] == []
+
+def test_spoiled_specs_are_refused_or_carried_out_or_explained(supervisor: Supervised, capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = carry_out_all(supervisor, draw(spoiled, SPECS), or_explained=True)
+
+    refused = [outcome for outcome in outcomes if outcome.refused]
+    assert 0 < len(refused) < len(outcomes)
+    assert [outcome for outcome in outcomes if outcome.refused and outcome.refused.status not in REFUSALS] == []
+    assert_in_time(outcomes, capsys)

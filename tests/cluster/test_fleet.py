@@ -1,0 +1,144 @@
+"""The leader polls real pods: what they find, count and use stands in the status, and nothing is written while nothing happens."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from devcluster.controlplane import ControlPlane
+from scripts.commands import Tools
+from scripts.installation import RELEASE, SYSTEM_NAMESPACE
+from tests.cluster.places import SMALL, Caller, Manifest, Place, asked_of_simulator, behave, new_place, wait_until
+from tests.faults.audit import writes
+
+pytestmark = pytest.mark.cluster
+
+OPERATOR_USER = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{RELEASE}"
+MESSAGES = "/v1/messages"
+POLLED_SECONDS = 20
+"""Two polls are never further apart."""
+TOLD_SECONDS = 60
+"""A poll and a status, on a machine that is busy."""
+CALLS_PAUSE_SECONDS = 0.05
+PODS = 2
+ASKED = 10
+OBJECTIVES: Manifest = {"p95": "30s", "errorRatePercent": "1", "minSamples": 5, "window": "5m"}
+FRAGILE = SMALL["upstream"] | {"circuitBreaker": {"failureThreshold": 3, "resetTimeout": "5s"}, "retries": {"maxAttempts": 1}}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Three chatbots: one has had its traffic, one is about to lose its API, one is never asked anything."""
+
+    steady: Place
+    failing: Place
+    resting: Place
+    used: list[Manifest]
+    """The tokens of each answer of the steady one."""
+    received: int
+    """How many of its requests reached the simulator."""
+    at_rest_since: datetime
+
+
+@pytest.fixture(scope="module")
+def fleet(installed: Tools) -> Iterator[Fleet]:
+    """The steady one's pods must stay ready for longer than a poll takes to come round, so its first status tells of all its traffic."""
+    with new_place(installed, "fleet") as place:
+        place.secret("chatbot-secrets", "demo")
+        steady, failing, resting = (replace(place, chatbot=name) for name in ("steady", "failing", "resting"))
+        steady.apply(replicas=PODS, slo=OBJECTIVES, rollout={"minReadySeconds": POLLED_SECONDS + 5})
+        failing.apply(replicas=PODS, slo=OBJECTIVES, upstream=FRAGILE)
+        resting.apply()
+        wait_until(lambda: len(steady.ready_pods()) == PODS, what="pods that serve", seconds=90)
+        before = asked_of_simulator(installed).get(MESSAGES, 0)
+        used = [ask(steady.port(), stream=number % 2 == 0) for number in range(ASKED)]
+        received = asked_of_simulator(installed)[MESSAGES] - before
+        for chatbot in (failing, resting):
+            chatbot.wait_ready()
+            chatbot.wait(f"jsonpath={{.status.credentials.podsCurrent}}={len(chatbot.pods())}")
+        yield Fleet(steady, failing, resting, used, received, datetime.now(UTC))
+
+
+def ask(port: int, *, stream: bool) -> Manifest:
+    """Return the tokens that one answer says it took."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/api/chat", body=json.dumps({"message": "Hello, how are you?", "stream": stream}), headers=headers)
+    response = connection.getresponse()
+    body = response.read().decode().strip()
+    connection.close()
+    assert response.status == http.client.OK, body
+    last = body.rpartition("\ndata: ")[2] if stream else body
+    usage: Manifest = json.loads(last)["usage"]
+    return usage
+
+
+def judged(chatbot: Place, kind: str) -> tuple[str, str]:
+    """Return status and reason of a condition."""
+    condition = chatbot.condition(kind)
+    return condition["status"], condition["reason"]
+
+
+def events(chatbot: Place, kind: str) -> list[str]:
+    """Return the reasons of the Events about a chatbot."""
+    items = chatbot.get("events.events.k8s.io")["items"]
+    return [item["reason"] for item in items if item["type"] == kind and item["regarding"]["name"] == chatbot.chatbot]
+
+
+def test_api_that_fails_every_pod_is_told_once_and_leaves_the_resource_ready(fleet: Fleet) -> None:
+    chatbot = fleet.failing
+    behave(chatbot.tools, error={"status": 529})
+    try:
+        with Caller(chatbot.port(), pause_seconds=CALLS_PAUSE_SECONDS):
+            chatbot.wait(f"jsonpath={{.status.upstream.breakerOpen}}={PODS}", seconds=TOLD_SECONDS)
+            status = chatbot.resource()["status"]
+    finally:
+        behave(chatbot.tools)
+
+    assert (status["state"], status["upstream"]["breaker"]) == ("Degraded", "open")
+    assert status["upstream"]["lastErrorType"] == "overloaded_error"
+    assert status["slo"]["samples"] >= OBJECTIVES["minSamples"]
+    assert float(status["slo"]["errorRatePercent"]) + float(status["slo"]["availabilityPercent"]) == pytest.approx(100)
+    assert judged(chatbot, "Ready")[0] == "True"
+    assert judged(chatbot, "UpstreamAvailable") == ("False", "AllBreakersOpen")
+    assert judged(chatbot, "SLOMet") == ("False", "ObjectivesMissed")
+
+
+def test_api_that_answers_again_is_told(fleet: Fleet) -> None:
+    chatbot = fleet.failing
+
+    with Caller(chatbot.port(), pause_seconds=CALLS_PAUSE_SECONDS):
+        chatbot.wait("condition=UpstreamAvailable", seconds=TOLD_SECONDS)
+
+    status = chatbot.resource()["status"]
+    assert (status["state"], status["upstream"]["breakerClosed"], status["upstream"]["breakerOpen"]) == ("Ready", PODS, 0)
+    assert judged(chatbot, "UpstreamAvailable") == ("True", "BreakersClosed")
+    assert events(chatbot, "Warning").count("AllBreakersOpen") == 1
+    assert events(chatbot, "Normal").count("BreakersClosed") == 1
+
+
+def test_figures_are_those_of_the_traffic(fleet: Fleet) -> None:
+    fleet.steady.wait_ready()
+
+    status = fleet.steady.resource()["status"]
+    slo = status["slo"]
+    assert slo["samples"] == fleet.received == ASKED
+    assert (slo["errorRatePercent"], slo["availabilityPercent"]) == ("0.00", "100.00")
+    assert slo["p95Milliseconds"] > 0
+    assert slo["timeToFirstTokenP95Milliseconds"] > 0
+    assert status["usage"] == {f"{kind}Tokens": sum(usage[f"{kind}_tokens"] for usage in fleet.used) for kind in ("input", "output")}
+    assert min(status["usage"].values()) > 0
+    assert judged(fleet.steady, "SLOMet") == ("True", "ObjectivesMet")
+
+
+def test_nothing_is_written_of_pods_that_are_polled_and_say_nothing_new(fleet: Fleet, devcluster: ControlPlane) -> None:
+    rested = timedelta(seconds=2 * POLLED_SECONDS)
+    wait_until(lambda: datetime.now(UTC) > fleet.at_rest_since + rested, what="two polls", seconds=2 * POLLED_SECONDS + 5)
+
+    found = [write for write in writes(devcluster, OPERATOR_USER) if write.began > fleet.at_rest_since]
+    assert [write for write in found if write.name.startswith("resting")] == []
+    assert fleet.resting.resource()["status"]["credentials"] == {"state": "Accepted", "podsCurrent": 1}
+    assert any(write.name.startswith("failing") for write in found)

@@ -16,6 +16,7 @@ from tests.deploy.engine import Engine, control_groups
 pytestmark = pytest.mark.images
 
 HEALTHY_SECONDS = 60.0
+ASK = ("http://127.0.0.1:8080/api/chat", "--json", '{"message": "Hello, how are you?"}')
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +153,29 @@ def test_the_engine_of_the_tests_leaves_this_machine_alone(running: Engine) -> N
     assert f"br-{network}" not in rules
     assert "/run/data/" not in Path("/proc/self/mountinfo").read_text()
     assert control_groups() != ()  # which the fixture waits to be gone at the end
+
+
+@pytest.fixture(scope="module")
+def outage(running: Engine) -> str:
+    """What grep can search after an outage: the log of a service whose upstream failed until its breaker opened. Of all tests the last."""
+    behave(running, {"error": {"status": 500}})
+    answers = [running.curl("--no-fail-with-body", *ASK) for _ in range(2)]  # three attempts each, of which five are enough
+    behave(running, {})
+    assert [json.loads(answer)["code"] for answer in answers] == ["upstream_error", "upstream_error"]
+    return f"docker logs {CHATBOT}"
+
+
+def behave(engine: Engine, faults: dict[str, object]) -> None:
+    """Tell the simulator how to answer, from the service's container: the simulator is open to nobody else."""
+    code = f"""
+from urllib.request import Request, urlopen
+urlopen(Request("http://simulator:8000/_simulator/behaviour", {json.dumps(faults).encode()!r}, method="PUT"), timeout=10)
+"""
+    engine.python(CHATBOT, code)
+
+
+@pytest.mark.parametrize("phrase", ["anthropic api call failed, retrying", "anthropic api call failed", "circuit breaker"])
+def test_an_outage_is_found_in_the_log_by_grep(running: Engine, outage: str, phrase: str) -> None:
+    found = running.run("sh", "-c", f"{outage} | grep '{phrase}'").stdout.splitlines()
+
+    assert {json.loads(line)["level"] for line in found} <= {"warning", "error"}

@@ -39,6 +39,14 @@ def test_a_fresh_copy_answers_without_a_key(running: Engine) -> None:
     assert "Made by anthropic-simulator" in running.chat()["message"]
 
 
+def test_health_is_told_in_the_documented_fields(running: Engine) -> None:
+    health = json.loads(running.curl("http://127.0.0.1:8080/health"))
+
+    assert list(health) == ["status", "timestamp", "uptime", "version", "liveness", "readiness"]
+    assert (health["status"], health["readiness"]["status"]) == ("healthy", "ready")
+    assert health["readiness"]["checks"][0]["name"] == "anthropic_api"
+
+
 def test_the_service_has_its_documented_name_and_the_simulator_is_beside_it(running: Engine) -> None:
     assert containers(running)[CHATBOT] == f"{CHATBOT}:latest"
     assert sorted(containers(running).values()) == [f"{SIMULATOR}:latest", f"{CHATBOT}:latest"]

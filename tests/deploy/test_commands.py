@@ -1,0 +1,84 @@
+"""Every command that the documents promise to users, and the tests that run it as written; what cannot be run here says so in its name."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    # The service, by curl and by what its log says.
+    'curl localhost:8080/api/chat --json \'{"message": "Hello, how are you?"}\'': (
+        "tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_key",
+        "tests/service/test_chat.py::test_an_answer_is_whole_json",
+    ),
+    "curl localhost:8080/health": (
+        "tests/deploy/test_compose.py::test_health_is_told_in_the_documented_fields",
+        "tests/service/test_health.py::test_health_has_every_field_of_the_contract",
+    ),
+    "curl localhost:8080/health/live; curl localhost:8080/health/ready": (
+        "tests/service/test_health.py::test_the_parts_answer_for_themselves",
+    ),
+    "grep 'HTTP request completed' | grep '\"http_status\":200'": (
+        "tests/deploy/test_compose.py::test_requests_are_found_in_the_log_by_grep",
+    ),
+    "grep 'anthropic api call failed, retrying'": ("tests/deploy/test_compose.py::test_an_outage_is_found_in_the_log_by_grep",),
+    "grep 'anthropic api call failed'": ("tests/deploy/test_compose.py::test_an_outage_is_found_in_the_log_by_grep",),
+    "grep 'circuit breaker'": ("tests/deploy/test_compose.py::test_an_outage_is_found_in_the_log_by_grep",),
+    # Docker and Compose.
+    "cp .env.example .env": ("tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_key",),
+    "./scripts/build.sh": ("tests/deploy/test_build.py::test_tests_come_first_then_images_of_the_files_version",),
+    "VERSION=v1.2.3 ./scripts/build.sh": ("tests/deploy/test_build.py::test_the_version_of_the_environment_wins",),
+    "docker-compose up -d": ("tests/deploy/test_compose.py::test_the_service_has_its_documented_name_and_the_simulator_is_beside_it",),
+    "docker-compose -f deploy/docker-compose.prod.yml up -d": (
+        "tests/deploy/test_compose_prod.py::test_it_answers_with_the_key_of_the_file",
+        "tests/deploy/test_compose_prod.py::test_one_cpu_and_512_mebibytes_are_the_most_it_gets",
+        "tests/deploy/test_compose_prod.py::test_it_is_locked_up_as_in_development",
+    ),
+    "docker exec general-purpose-chatbot sh": ("tests/deploy/test_compose.py::test_there_is_no_shell",),
+    "docker stats": (
+        "tests/deploy/test_compose.py::test_docker_stats_shows_less_memory_than_the_target",
+        "tests/deploy/test_compose_prod.py::test_docker_stats_shows_the_limit",
+    ),
+    # Kubernetes without the operator.
+    "kubectl create secret generic chatbot-secrets --from-literal=anthropic-api-key=…": (
+        "tests/cluster/test_plain.py::test_the_pods_took_their_key_from_the_secret",
+    ),
+    "kubectl apply -f deploy/k8s-deployment.yaml": (
+        "tests/cluster/test_plain.py::test_three_pods_are_ready_without_a_custom_resource",
+        "tests/cluster/test_plain.py::test_the_service_leads_to_an_answer",
+    ),
+    "kubectl scale deployment general-purpose-chatbot --replicas=5": ("tests/cluster/test_plain.py::test_kubectl_scale_makes_five",),
+    # Looking into it.
+    "curl localhost:9090/debug/profile, /debug/heap": (
+        "tests/cluster/test_plain.py::test_cpu_and_heap_profiles_come_from_a_running_pod",
+        "tests/service/test_debug.py::test_a_service_is_profiled_and_traced_under_load_without_harm",
+    ),
+    "grype, trivy": (
+        "tests/images/test_scanners.py::test_grype_and_trivy_cannot_scan_without_vulnerability_data_but_see_every_locked_distribution",
+        "tests/images/test_scanners.py::test_grype_and_trivy_cannot_scan_without_vulnerability_data_but_see_debians_packages_and_release",
+    ),
+}
+
+
+@cache
+def functions_in(file: Path) -> frozenset[str]:
+    """Return the names of a file's functions."""
+    functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return frozenset(function.name for function in functions)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_promised_command_has_a_test_that_is_there(command: str) -> None:
+    for test in COMMANDS[command]:
+        file, name = test.split("::")
+        assert name in functions_in(ROOT / file), test
+
+
+def test_the_files_that_commands_name_are_there() -> None:
+    words = {word for command in COMMANDS for word in command.split() if word.startswith(("./", ".env.", "deploy/"))}
+
+    assert words >= {"./scripts/build.sh", ".env.example", "deploy/docker-compose.prod.yml", "deploy/k8s-deployment.yaml"}
+    assert [word for word in words if not (ROOT / word).is_file()] == []

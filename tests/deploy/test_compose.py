@@ -137,10 +137,11 @@ def test_a_key_of_ones_own_takes_the_simulators_place(running: Engine, checkout:
     assert (environment["ANTHROPIC_BASE_URL"], environment["ANTHROPIC_API_KEY"]) == ("", "my-key")
 
 
-def test_version_chooses_the_images(running: Engine, checkout: Path) -> None:
+def test_version_chooses_the_images_and_is_what_health_shows(running: Engine, checkout: Path) -> None:
     config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, VERSION="v1.2.3").stdout)
 
     assert {service["image"] for service in config["services"].values()} == {f"{CHATBOT}:v1.2.3", f"{SIMULATOR}:v1.2.3"}
+    assert config["services"]["chatbot"]["environment"]["VERSION"] == "v1.2.3"
 
 
 def test_the_health_check_needs_no_shell(running: Engine) -> None:

@@ -28,6 +28,8 @@ from tests.api.webhook import answering_webhook, registered_webhook
 pytestmark = pytest.mark.api
 
 CHILDREN = ("serviceaccount", "service", "networkpolicy", "deployment", "poddisruptionbudget")
+FURTHER_CHILDREN = {"configmap": "{}-prompt", "ingress": "{}"}
+"""Those that a spec can ask for, and their names."""
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +126,15 @@ def test_second_pass_sends_nothing(team: Namespace, bot: str, operator: Operator
     assert requests.made() == before
 
 
-@pytest.mark.parametrize("kind", CHILDREN)
+@pytest.mark.parametrize("kind", [*CHILDREN, *FURTHER_CHILDREN])
 def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
-    team.apply(bot)
-    wait_for_children(team, bot)
-    old = team.get(kind, bot)
+    name = FURTHER_CHILDREN.get(kind, "{}").format(bot)
+    team.apply(bot, systemPrompt="Be brief.", ingress={"host": "chat.example.com"})
+    old = wait_until(lambda: team.get(kind, name))
 
-    team.kubectl("delete", kind, bot, "--wait=false")
+    team.kubectl("delete", kind, name, "--wait=false")
 
-    wait_until(lambda: uid(team.get(kind, bot)), lambda new: new not in (None, uid(old)))
+    wait_until(lambda: uid(team.get(kind, name)), lambda new: new not in (None, uid(old)))
 
 
 def test_drift_of_an_owned_field_is_corrected(team: Namespace, bot: str) -> None:
@@ -202,11 +204,11 @@ def test_prompt_that_is_no_longer_desired_stays_for_the_pods_that_mount_it(team:
 
 
 @contextmanager
-def held_service(team: Namespace, name: str) -> Iterator[None]:
-    """Keep the Service from going when it is deleted, as the finalizer of a load balancer does."""
-    team.kubectl("patch", "service", name, "--type=merge", '--patch={"metadata":{"finalizers":["example.com/hold"]}}')
+def held(team: Namespace, kind: str, name: str) -> Iterator[None]:
+    """Keep a child from going when it is deleted, as the finalizer of a load balancer does."""
+    team.kubectl("patch", kind, name, "--type=merge", '--patch={"metadata":{"finalizers":["example.com/hold"]}}')
     yield
-    team.kubectl("patch", "service", name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+    team.kubectl("patch", kind, name, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
 
 
 def wait_for_words(team: Namespace, name: str, words: str) -> None:
@@ -228,7 +230,7 @@ def test_child_that_is_being_deleted_is_waited_for_in_words_while_the_others_are
     team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
     wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
 
-    with held_service(team, bot):
+    with held(team, "service", bot):
         team.kubectl("delete", "service", bot, "--wait=false")
         wait_for_words(team, bot, f"Waits for Service {bot} to go; it is made anew then.")
         team.apply(bot, replicas=0, rollout={"minReadySeconds": 0}, service={"port": 8081}, model={"maxTokens": 2048})
@@ -242,12 +244,25 @@ def test_child_that_is_being_deleted_is_waited_for_in_words_while_the_others_are
     wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
 
 
+def test_unwanted_child_that_does_not_go_is_waited_for_in_words(team: Namespace, bot: str) -> None:
+    spec = {"replicas": 0, "rollout": {"minReadySeconds": 0}}
+    team.apply(bot, **spec, ingress={"host": "chat.example.com"})
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+
+    with held(team, "ingress", bot):
+        team.apply(bot, **spec)
+        wait_for_words(team, bot, f"Waits for Ingress {bot}, which the spec does without, to go. If that takes long, see its finalizers:")
+
+    wait_until(lambda: team.get("ingress", bot), lambda ingress: ingress is None)
+    wait_until(lambda: team.condition(bot, "Ready"), lambda condition: condition and condition["status"] == "True")
+
+
 def test_successor_waits_in_words_for_what_its_predecessor_left_and_gets_the_other_children(team: Namespace, bot: str) -> None:
     team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
     team.wait_for_status(bot)
     left = uid(team.get("service", bot))
 
-    with held_service(team, bot):
+    with held(team, "service", bot):
         team.kubectl("delete", "chatbot", bot)
         team.apply(bot, replicas=0, rollout={"minReadySeconds": 0})
         wait_for_words(team, bot, f" {bot}, which belongs to an earlier ChatbotDeployment of this name, to go; it is made anew then.")

@@ -129,9 +129,9 @@ class Children:
             if entry.key.kind not in PRUNED_KINDS or entry.key in wanted or self._may_be_mounted(resource, entry.key):
                 continue
             child = entry.manifest()
-            if "deletionTimestamp" in child["metadata"]:
-                continue
             with outcome.noting(child):
+                if "deletionTimestamp" in child["metadata"]:
+                    raise _being_deleted(child, f"{_name(child)}, which the spec does without, to go.")
                 with suppress(errors.ObjectNotFound):
                     await self._cluster.delete(child)
                 self._cache.forget(child)
@@ -154,7 +154,7 @@ class Children:
 
 def problem_with(child: Manifest, error: errors.ClusterError) -> Problem:
     """Return what to say of a child that cannot be as it should; raise an error that is not about this child alone."""
-    what = f"{child['kind']} {child['metadata']['name']}"
+    what = _name(child)
     why = str(error).rstrip(".")
     match error:
         case errors.ClusterError(reason="NamespaceTerminating") | errors.AccessDenied(status_code=401):
@@ -177,20 +177,27 @@ def problem_with(child: Manifest, error: errors.ClusterError) -> Problem:
 def _require_writable(resource: ChatbotDeployment, intended: Manifest, live: Manifest) -> None:
     """Raise BeingDeleted for what is about to go, ForeignObject for what is not ours."""
     owner = controller_of(live)
-    name = f"{live['kind']} {live['metadata']['name']}"
+    name = _name(live)
     is_ours = owner is not None and owner["uid"] == resource.uid
     of_a_former = owner is not None and not is_ours and (owner["kind"], owner["name"]) == (KIND, resource.name)
     if of_a_former or "deletionTimestamp" in live["metadata"]:
         whose = f", which belongs to an earlier {KIND} of this name," if of_a_former else ""
-        raise errors.BeingDeleted(
-            f"Waits for {name}{whose} to go; it is made anew then. If that takes long, see its finalizers:"
-            f" kubectl get {live['kind'].lower()} --namespace {resource.namespace} {live['metadata']['name']} --output=yaml."
-        )
+        raise _being_deleted(live, f"{name}{whose} to go; it is made anew then.")
     if not is_ours and not _is_adoptable(intended, live):
         whose = f"is controlled by {owner['kind']} {owner['name']}" if owner else "is not controlled by this resource"
         raise errors.ForeignObject(
             f"{name} exists and {whose}: rename or delete it, or, if nothing controls it, label it {names.ADOPT_LABEL}=true"
         )
+
+
+def _name(child: Manifest) -> str:
+    return f"{child['kind']} {child['metadata']['name']}"
+
+
+def _being_deleted(live: Manifest, what: str) -> errors.BeingDeleted:
+    namespace, name = live["metadata"]["namespace"], live["metadata"]["name"]
+    command = f"kubectl get {live['kind'].lower()} --namespace {namespace} {name} --output=yaml"
+    return errors.BeingDeleted(f"Waits for {what} If that takes long, see its finalizers: {command}.")
 
 
 def _is_adoptable(intended: Manifest, live: Manifest) -> bool:

@@ -82,7 +82,7 @@ class WebhookUnavailable(ClusterUnavailable):
 
 
 class BeingDeleted(ClusterError):
-    """A child, or the one of an earlier resource that has its name, is there until its finalizers are done: it is made anew then."""
+    """A child that must be made anew, is not wanted any more, or belongs to an earlier resource is there until its finalizers are done."""
 
 
 class ForeignObject(ClusterError):

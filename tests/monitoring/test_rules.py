@@ -1,0 +1,165 @@
+"""The chart's rules by promtool: they parse, each alert fires for what it says and is silent beside it, and values reach each of them."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.binaries import BINARIES, binary
+from tests.monitoring.alerts import ALERTS, RULES
+from tests.monitoring.prometheus import missing
+
+TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
+CHART = RULES.parents[1]
+Render = Callable[..., list[dict[str, Any]]]
+
+promtool = pytest.mark.skipif(bool(missing("promtool")), reason=missing("promtool"))
+
+
+def check(*arguments: str | Path) -> None:
+    done = subprocess.run([BINARIES["promtool"].path, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@promtool
+@pytest.mark.programs
+def test_rules_are_what_prometheus_reads() -> None:
+    check("check", "rules", "--lint=all", "--lint-fatal", RULES)
+
+
+@promtool
+@pytest.mark.programs
+@pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
+def test_alerts_fire_for_what_they_say_and_are_silent_beside_it(file: Path) -> None:
+    check("test", "rules", file)
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    """That none fires beside it is in the expectations, which name every alert that does."""
+    cases = [case for file in TESTS for case in yaml.safe_load(file.read_text())["tests"]]
+    fired = {test["alertname"] for case in cases for test in case.get("alert_rule_test", ()) if test.get("exp_alerts")}
+    samples = [sample for case in cases for test in case.get("promql_expr_test", ()) for sample in test["exp_samples"]]
+    fired |= {alert for alert in ALERTS for sample in samples if f'alertname="{alert}"' in sample["labels"]}
+    fired |= {
+        alert
+        for alert in ALERTS
+        for case in cases
+        for test in case.get("promql_expr_test", ())
+        if f'alertname="{alert}", alertstate="firing"' in test["expr"] and test["exp_samples"]
+    }
+
+    assert sorted(ALERTS - fired) == []
+
+
+@pytest.fixture(scope="module")
+def render() -> Render:
+    def rendered(*options: str) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [binary("helm"), "template", "chatbot-operator", CHART, *options], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return rendered
+
+
+def groups(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    (found,) = [manifest["spec"]["groups"] for manifest in manifests if manifest["kind"] == "PrometheusRule"]
+    rules: list[dict[str, Any]] = found
+    return rules
+
+
+def rules_named(manifests: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [rule for group in groups(manifests) for rule in group["rules"] if rule.get("alert") == name]
+
+
+ON = "--set=monitoring.rules.enabled=true"
+
+
+@pytest.mark.api
+def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
+    manifests = render()
+
+    assert {"PrometheusRule", "ServiceMonitor"}.isdisjoint(manifest["kind"] for manifest in manifests)
+    assert not [manifest for manifest in manifests if "grafana_dashboard" in manifest["metadata"].get("labels", ())]
+
+
+@pytest.mark.api
+def test_the_rendered_rules_are_the_file(render: Render) -> None:
+    assert groups(render(ON)) == yaml.safe_load(RULES.read_text())["groups"]
+
+
+@pytest.mark.api
+def test_alerts_can_be_left_out_changed_and_linked_to_other_runbooks(render: Render) -> None:
+    overrides = {
+        "ChatbotMemoryHigh": {"for": "1h", "expr": "vector(1)", "labels": {"severity": "info"}},
+        "ChatbotErrorBudgetBurn": {"for": "5m"},
+    }
+    manifests = render(
+        ON,
+        "--set=monitoring.rules.disabled={ChatbotCPUHigh,ChatbotLatencyBudgetBurn}",
+        f"--set-json=monitoring.rules.overrides={json.dumps(overrides)}",
+        "--set=monitoring.rules.runbookBaseURL=https://runbooks.example.com/chatbots",
+    )
+
+    assert rules_named(manifests, "ChatbotCPUHigh") == rules_named(manifests, "ChatbotLatencyBudgetBurn") == []
+    assert [rule["for"] for rule in rules_named(manifests, "ChatbotErrorBudgetBurn")] == ["5m"] * 4
+    (memory,) = rules_named(manifests, "ChatbotMemoryHigh")
+    assert (memory["expr"], memory["for"], memory["labels"]) == ("vector(1)", "1h", {"severity": "info"})
+    assert memory["annotations"]["runbook_url"] == "https://runbooks.example.com/chatbots/ChatbotMemoryHigh.md"
+
+
+@pytest.mark.api
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("disabled={ChatbotDowm}", "disabled"),
+        ("overrides.ChatbotDowm.for=1m", "ChatbotDowm"),
+        ("overrides.ChatbotDown.fro=1m", "fro"),
+        ("overrides.ChatbotDown.for=soon", "for"),
+        ("overrides.ChatbotErrorBudgetBurn.expr=vector(1)", "has several rules"),
+        ("runbookBaseURL=https://runbooks.example.com/", "runbookBaseURL"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(option: str, named: str) -> None:
+    command = [binary("helm"), "template", "chatbot-operator", CHART, ON, f"--set=monitoring.rules.{option}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode != 0
+    assert named in done.stderr
+
+
+def test_the_values_schema_knows_every_alert() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    assert set(schema["$defs"]["alert"]["enum"]) == ALERTS
+
+
+@pytest.mark.api
+def test_the_operator_is_scraped_through_a_service_and_keeps_its_own_labels(render: Render) -> None:
+    manifests = render("--set=monitoring.serviceMonitor.enabled=true", "--set=monitoring.serviceMonitor.labels.release=prometheus")
+
+    by_kind = {manifest["kind"]: manifest for manifest in manifests}
+    monitor, service = by_kind["ServiceMonitor"], by_kind["Service"]
+    pod = by_kind["Deployment"]["spec"]["template"]
+    ports = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["endpoints"] == [{"port": "http", "path": "/metrics", "honorLabels": True}]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+
+
+@pytest.mark.api
+def test_dashboards_are_config_maps_that_the_sidecar_finds(render: Render) -> None:
+    manifests = render("--set=monitoring.dashboards.enabled=true", "--set=monitoring.dashboards.annotations.grafana_folder=Chatbots")
+
+    found = [manifest for manifest in manifests if manifest["metadata"].get("labels", {}).get("grafana_dashboard") == "1"]
+    assert {manifest["kind"] for manifest in found} == {"ConfigMap"}
+    assert {manifest["metadata"]["annotations"]["grafana_folder"] for manifest in found} == {"Chatbots"}
+    rendered = {json.loads(text)["uid"] for manifest in found for text in manifest["data"].values()}
+    assert rendered == {json.loads(file.read_text())["uid"] for file in (RULES.parent / "dashboards").glob("*.json")}

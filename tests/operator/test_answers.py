@@ -1,15 +1,36 @@
 """What stands for an answer of the API server; tests/api has the real ones."""
 
+import orjson
 import pytest
 
 from chatbot_operator import errors
-from chatbot_operator.answers import check_object, decode, failure_of
+from chatbot_operator.answers import check_object, decode, failure_of, trim
+from chatbot_operator.resource import Manifest
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>502</html>", b"\x1f\x8b\x08", b"[]", b"null", b'"ok"'])
 def test_what_is_no_json_object_is_an_outage(body: bytes) -> None:
     with pytest.raises(errors.ClusterUnavailable, match=r"^GET /x: the answer is no JSON"):
         decode(body, what="GET /x")
+
+
+FIELDS = [{"fieldsV1": {"f:env": {'k:{"name":"A"}': {".": {}}}}, "manager": "a"}, {"fieldsV1": {}, "manager": "b"}]
+HOSTILE_FIELDS = [{"fieldsV1": {'k:{"name":"}],"}': {}, 'v:"}]"': {}, 'v:"}]}"': {}}}]
+
+
+def some_list(managed: Manifest, later: Manifest) -> bytes:
+    """Return a list in the API server's words: managedFields are the last of an object's metadata, or before its name."""
+    note = {"note": ',"managedFields":[{"}]'}
+    item = {"metadata": {"resourceVersion": "2", **managed, **later}, "spec": {"rules": [{"to": [{"port": 1}]}]}}
+    return orjson.dumps({"metadata": {"resourceVersion": "3", "annotations": note}, "items": [item, item]})
+
+
+@pytest.mark.parametrize("fields", [FIELDS, HOSTILE_FIELDS, [{}], []])
+@pytest.mark.parametrize("later", [{}, {"name": "bot"}])
+def test_managed_fields_are_left_out_and_nothing_else(fields: list[Manifest], later: Manifest) -> None:
+    answer = trim(decode(some_list({"managedFields": fields}, later), what="GET /x"))
+
+    assert answer == orjson.loads(some_list({}, later))
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}}, {"metadata": None}, {"metadata": {"resourceVersion": 7}}, None])

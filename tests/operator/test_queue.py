@@ -76,6 +76,18 @@ def test_delayed_key_is_handed_out_when_it_is_due(queue: Queue[str], clock: Cloc
     assert queue.pop() == "a"
 
 
+def test_routine_keys_that_are_due_about_then_are_due_together_and_urgent_ones_on_time(clock: Clock) -> None:
+    queue: Queue[str] = Queue(clock=clock, beat_seconds=0.5)
+    for key, seconds in (("a", 2.1), ("b", 2.4), ("late", 2.6)):
+        queue.add_after(key, seconds, lane=Lane.ROUTINE)
+    queue.add_after("urgent", 2.2)
+
+    clock.now += 2.45
+    assert [queue.pop(), queue.pop()] == ["urgent", None]
+    clock.now += 0.05
+    assert [queue.pop(), queue.pop(), queue.pop()] == ["a", "b", None]
+
+
 def test_earlier_of_two_delays_wins_and_the_later_one_is_dropped(queue: Queue[str], clock: Clock) -> None:
     queue.add_after("a", 50)
     queue.add_after("a", 5)

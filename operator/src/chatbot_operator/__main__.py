@@ -21,7 +21,7 @@ from chatbot_operator.informer import Informer
 from chatbot_operator.lease import Elector
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.probe import Prober
-from chatbot_operator.queue import Queue
+from chatbot_operator.queue import BEAT_SECONDS, Queue
 from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import KIND
 from chatbot_operator.settings import Settings
@@ -58,7 +58,7 @@ class Operator:
         self._heartbeats = Heartbeats(clock=clock)
         self._leading = False
         self._cache = Cache()
-        self._queue: Queue[ResourceKey] = Queue(clock=clock)
+        self._queue: Queue[ResourceKey] = Queue(clock=clock, beat_seconds=BEAT_SECONDS)
         self._triggers = Triggers(
             self._queue,
             nudge=lambda key: self._prober.nudge(key),  # noqa: PLW0108 (made below, and of this)

@@ -3,6 +3,7 @@
 Something on the way may answer in its place: what is no object of the API is an outage, never an empty list.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -14,6 +15,7 @@ from chatbot_operator import errors
 from chatbot_operator.resource import Manifest
 
 _MAX_QUOTED: Final = 100
+_MANAGED_FIELDS: Final = b',"managedFields":[{'
 
 _RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
 _WEBHOOK_FAILURE: Final = "failed calling webhook"
@@ -58,12 +60,25 @@ def _kind_of(status_code: int, message: str) -> type[errors.ClusterError]:
 def decode(data: bytes, *, what: str) -> Manifest:
     """Return the JSON object in `data`; anything else is not from the API server, but from something on the way to it."""
     try:
-        decoded = orjson.loads(data)
+        decoded = _loads(data)
     except orjson.JSONDecodeError as error:
         raise errors.ClusterUnavailable(f"{what}: the answer is no JSON: {data[:_MAX_QUOTED]!r}") from error
     if not isinstance(decoded, dict):
         raise errors.ClusterUnavailable(f"{what}: the answer is no JSON object: {data[:_MAX_QUOTED]!r}")
     return decoded
+
+
+def _loads(data: bytes) -> object:
+    """Return what is in `data`, mostly without the managedFields, which take two thirds of the time; `trim` leaves out the others.
+
+    Their end is the first bracket behind a brace, for there are no other lists in them. One in a name would be taken for it, too, and
+    leave a piece of that name behind, with its escaped quotes, which is no JSON.
+    """
+    head, *pieces = data.split(_MANAGED_FIELDS)
+    try:
+        return orjson.loads(head + b"".join(piece.partition(b"}]")[2] for piece in pieces))
+    except orjson.JSONDecodeError:
+        return orjson.loads(data)
 
 
 def check_object(manifest: object, *, what: str) -> Manifest:
@@ -82,14 +97,16 @@ def trim(manifest: Manifest) -> Manifest:
     return manifest
 
 
-async def split_lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    """Yield the lines of any length; aiohttp's own iteration refuses the long ones."""
+async def split_lines(response: aiohttp.ClientResponse, *, pause_seconds: float = 0) -> AsyncGenerator[bytes, None]:
+    """Yield the lines of any length, which aiohttp's own iteration refuses; after a pause what has come meanwhile."""
     pending = b""
     async for chunk in response.content.iter_any():
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             if line:
                 yield line
+        if pause_seconds:
+            await asyncio.sleep(pause_seconds)
 
 
 def words_of(error: Exception) -> str:

@@ -53,6 +53,7 @@ _API_VERSIONS: Final = {
     "ServiceAccount": ("v1", "serviceaccounts"),
 }
 
+_FORCED: Final = urlencode({"fieldManager": FIELD_MANAGER, "force": "true"})
 _ELECTION: Final = f"/apis/{_API_VERSIONS['Lease'][0]}/"
 
 logger = structlog.get_logger()
@@ -100,6 +101,11 @@ def _path(kind: str, namespace: str | None, name: str | None = None) -> str:
     prefix = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = f"/namespaces/{namespace}" if namespace else ""
     return f"{prefix}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def _encoded(query: dict[str, str]) -> str:
+    """Return a query without what is empty."""
+    return urlencode({key: value for key, value in query.items() if value})
 
 
 class Cluster:
@@ -230,7 +236,7 @@ class Cluster:
         """Yield what `list` returns page by page, so that a long list need not be held as a whole; every page is of one version."""
         query = {"limit": str(PAGE_SIZE), "labelSelector": selector}
         while True:
-            page = await self._request_object("GET", _path(kind, namespace), query={key: value for key, value in query.items() if value})
+            page = await self._request_object("GET", _path(kind, namespace), query=_encoded(query))
             if not isinstance(items := page.get("items"), list):
                 raise errors.ClusterUnavailable(f"GET {_path(kind, namespace)}: the answer is no list")
             for item in items:
@@ -241,9 +247,19 @@ class Cluster:
             query["continue"] = token
 
     async def watch(
-        self, kind: str, *, since: str, timeout_seconds: int, namespace: str | None = None, selector: str = ""
+        self,
+        kind: str,
+        *,
+        since: str,
+        timeout_seconds: int,
+        namespace: str | None = None,
+        selector: str = "",
+        pause_seconds: float = 0,
     ) -> AsyncGenerator[tuple[str, Manifest], None]:
-        """Yield (type, object) of what happens after version `since`, bookmarks too, until the server ends the watch."""
+        """Yield (type, object) of what happens after version `since`, bookmarks too, until the server ends the watch.
+
+        What comes within `pause_seconds` of something else is read together.
+        """
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -253,11 +269,11 @@ class Cluster:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._request_timeout_seconds, sock_read=WATCH_SILENCE_SECONDS)
         path = _path(kind, namespace)
-        response = await self._send("GET", path, query={key: value for key, value in query.items() if value}, timeout=timeout)
+        response = await self._send("GET", path, query=_encoded(query), timeout=timeout)
         try:
             if response.status != 200:  # noqa: PLR2004
                 raise failure_of(response.status, await response.read(), what=f"watch {path}", retry_after=None)
-            async with aclosing(split_lines(response)) as lines:
+            async with aclosing(split_lines(response, pause_seconds=pause_seconds)) as lines:
                 async for line in lines:
                     event = decode(line, what=f"watch {path}")
                     status = event.get("object")
@@ -276,8 +292,7 @@ class Cluster:
 
     async def _apply(self, body: Manifest, *, subresource: str = "") -> Manifest:
         path = _path(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"]) + subresource
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        return await self._request_object("PATCH", path, body, query=query, content_type=APPLY)
+        return await self._request_object("PATCH", path, body, query=_FORCED, content_type=APPLY)
 
     async def _request(
         self,
@@ -285,7 +300,7 @@ class Cluster:
         path: str,
         body: Manifest | None = None,
         *,
-        query: dict[str, str] | None = None,
+        query: str = "",
         content_type: str = "application/json",
     ) -> Manifest:
         timeout = aiohttp.ClientTimeout(total=self._request_timeout_seconds)
@@ -304,7 +319,7 @@ class Cluster:
         path: str,
         body: Manifest | None = None,
         *,
-        query: dict[str, str] | None = None,
+        query: str = "",
         content_type: str = "application/json",
     ) -> Manifest:
         """Send a request whose answer is an object or a list."""
@@ -317,7 +332,7 @@ class Cluster:
         path: str,
         body: Manifest | None = None,
         *,
-        query: dict[str, str] | None,
+        query: str,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
@@ -325,7 +340,7 @@ class Cluster:
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
         if token := await self._configuration.get_api_key_with_prefix("BearerToken"):
             headers["Authorization"] = token
-        url = URL(f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
+        url = URL(f"{self._configuration.host}{path}" + (f"?{query}" if query else ""), encoded=True)
         data = None if body is None else encode(body, content_type=content_type)
         try:
             answer = await self._open_session().request(method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False)

@@ -18,12 +18,17 @@ from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey, r
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import CHILD_KINDS
 from chatbot_operator.liveness import Heartbeats
+from chatbot_operator.observed import is_rolled_out
 
 OPTIONAL_KINDS: Final = tuple(kind for kind in ("PodMonitor",) if kind in CHILD_KINDS)
 """What only some clusters have: a kind of somebody else's CRD."""
 
 OWNED_KINDS: Final = (*(kind for kind in CHILD_KINDS if kind not in OPTIONAL_KINDS), "EndpointSlice")
 """What carries the operator's label; the EndpointSlice controller copies it from the Service."""
+
+PAUSE_SECONDS = 0.5
+"""Between two reads of what a rollout makes many of, which is looked at later anyway; reading one after the other costs twice as much."""
+_MANY: Final = frozenset({"Deployment", "EndpointSlice"})
 
 MAX_DELAY_SECONDS = 4.0
 SHORT_WATCH_SECONDS = 0.9
@@ -40,6 +45,8 @@ class Change(NamedTuple):
     key: ObjectKey
     resource: ResourceKey | None
     news: News
+    ends_rollout: bool = False
+    """Whether it is a Deployment that has nothing left to do."""
 
 
 class Informer:
@@ -183,14 +190,21 @@ class Informer:
     async def _watch(self, kind: str, namespace: str | None, *, seconds: int) -> None:
         """Feed what happens into the cache; a watch that ends at once without an event is as good as refused (as client-go has it)."""
         since, began_at = self._versions[kind, namespace], asyncio.get_running_loop().time()
-        watch = self._cluster.watch(kind, since=since, timeout_seconds=seconds, namespace=namespace, selector=names.OWNED_SELECTOR)
+        watch = self._cluster.watch(
+            kind,
+            since=since,
+            timeout_seconds=seconds,
+            namespace=namespace,
+            selector=names.OWNED_SELECTOR,
+            pause_seconds=PAUSE_SECONDS if kind in _MANY else 0,
+        )
         self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
         async with aclosing(watch) as events:
             async for type_, manifest in events:
                 if type_ == "BOOKMARK":
                     self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
                 elif news := self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest):
-                    self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news))
+                    self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news, ends_rollout=is_rolled_out(manifest)))
                 self._versions[kind, namespace] = manifest["metadata"]["resourceVersion"]
         if self._versions[kind, namespace] == since and asyncio.get_running_loop().time() - began_at < SHORT_WATCH_SECONDS:
             raise errors.ClusterUnavailable(f"watch {kind}: ended at once without an event")

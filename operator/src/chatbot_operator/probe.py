@@ -18,11 +18,12 @@ from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.fleet import Figures, FleetHealth
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.pod_report import PodReport
+from chatbot_operator.queue import on_the_beat
 from chatbot_operator.reporting import FIGURES_SECONDS
 from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
 from chatbot_operator.resource import KIND, Manifest
 
-SETTLE_SECONDS = 0.5
+SETTLE_SECONDS = 1.0
 """From a change of an EndpointSlice to the poll, since changes come in groups."""
 RETRY_SECONDS = 5.0
 """Until a pod that did not answer is asked again."""
@@ -117,7 +118,7 @@ class Prober:
     def nudge(self, key: ResourceKey) -> None:
         """Poll the pods of the resource soon: they changed."""
         self._changed.add(key)
-        self._plan(key, self._clock() + SETTLE_SECONDS)
+        self._plan(key, on_the_beat(self._clock() + SETTLE_SECONDS))
 
     async def run(self) -> None:
         """Poll until cancelled; what was heard in an earlier run counts no more."""

@@ -7,6 +7,7 @@ first, but never starves the routine one. Everything but `get` is synchronous, s
 import asyncio
 import heapq
 import itertools
+import math
 import random
 import time
 from collections import deque
@@ -27,6 +28,15 @@ class Lane(IntEnum):
     ROUTINE = 1
 
 
+BEAT_SECONDS = 0.5
+"""What can wait is done together so often: one after the other costs twice as much, for little of it is in the processor's cache then."""
+
+
+def on_the_beat(at: float, beat_seconds: float = BEAT_SECONDS) -> float:
+    """Return the time of the first beat from `at` on, or `at` without beats."""
+    return math.ceil(at / beat_seconds) * beat_seconds if beat_seconds else at
+
+
 class Queue(Generic[Key]):
     """Keys that wait for a worker."""
 
@@ -37,11 +47,13 @@ class Queue(Generic[Key]):
         jitter: Callable[[], float] = random.random,
         backoff_base_seconds: float = 0.2,
         backoff_cap_seconds: float = 60,
+        beat_seconds: float = 0,
     ) -> None:
         self._clock = clock
         self._jitter = jitter
         self._backoff_base_seconds = backoff_base_seconds
         self._backoff_cap_seconds = backoff_cap_seconds
+        self._beat_seconds = beat_seconds
         self._waiting: dict[Lane, dict[Key, float]] = {Lane.URGENT: {}, Lane.ROUTINE: {}}
         self._working: dict[Key, float] = {}
         self._again: dict[Key, Lane] = {}
@@ -75,8 +87,10 @@ class Queue(Generic[Key]):
         self._wake_one()
 
     def add_after(self, key: Key, seconds: float, *, lane: Lane = Lane.URGENT) -> None:
-        """Add `key` in `seconds`, or earlier when an earlier addition is already planned."""
+        """Add `key` in `seconds`, or earlier when an earlier addition is already planned; what is routine waits for the next beat."""
         at = self._clock() + seconds
+        if lane is Lane.ROUTINE:
+            at = on_the_beat(at, self._beat_seconds)
         if self._due.get(key, float("inf")) <= at:
             return
         self._due[key] = at

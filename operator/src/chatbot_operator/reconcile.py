@@ -141,10 +141,17 @@ class Reconciler:
         self._pods.pop(key, None)
 
     def _must_be_heard_first(self, key: ResourceKey, manifest: Manifest) -> bool:
-        """Tell whether a status that knows nothing of the pods would undo the last one; a poll is about to end."""
+        """Tell whether there is nothing to say yet, or a status that knows nothing of the pods would undo the last one."""
         if self._health(key) is None:
-            return bool(targets(endpoint_slices(self._cache, key)))
+            return self._is_newborn(key, manifest) or bool(targets(endpoint_slices(self._cache, key)))
         return self._unheard(key) and "upstream" in (manifest.get("status") or {})
+
+    def _is_newborn(self, key: ResourceKey, manifest: Manifest) -> bool:
+        """Tell whether this is the first pass over a resource of which nothing was ever said: what it has made says more in a moment."""
+        if key in self._not_ready_since or (manifest.get("status") or {}).get("observedGeneration", -1) >= 0:
+            return False
+        self._not_ready_since[key] = self._clock()
+        return True
 
     def _deployment(self, resource: ChatbotDeployment) -> Manifest | None:
         """Return the live Deployment, unless it is somebody else's."""

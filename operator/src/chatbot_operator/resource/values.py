@@ -6,6 +6,7 @@ older rules is still reconciled. A constraint of pydantic's own stands only wher
 
 import math
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
@@ -44,6 +45,7 @@ SPELLINGS = {
 """What the patterns mean, for people."""
 
 
+@lru_cache(maxsize=256)
 def duration_milliseconds(duration: str) -> int:
     """Return the length of a duration such as `1m30s`, which must match `DURATION_PATTERN`."""
     return sum(int(number) * _UNIT_MILLISECONDS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))

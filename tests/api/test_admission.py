@@ -117,8 +117,9 @@ def users(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield users
 
 
-def bind(namespace: Namespace, user: str, rules: list[Manifest]) -> None:
-    metadata = {"name": user.replace(":", "-")}
+def bind(namespace: Namespace, name: str, rules: list[Manifest], *, user: str = "") -> None:
+    """Give a user, who is called as the role unless another one is named, rights within the namespace."""
+    metadata = {"name": name.replace(":", "-")}
     rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
     role = {"apiVersion": rbac, "kind": "Role", "metadata": metadata, "rules": rules}
     binding = {
@@ -126,7 +127,7 @@ def bind(namespace: Namespace, user: str, rules: list[Manifest]) -> None:
         "kind": "RoleBinding",
         "metadata": metadata,
         "roleRef": {"apiGroup": group, "kind": "Role", "name": metadata["name"]},
-        "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+        "subjects": [{"apiGroup": group, "kind": "User", "name": user or name}],
     }
     namespace.kubectl("create", "--filename=-", input=f"{json.dumps(role)}\n---\n{json.dumps(binding)}")
 
@@ -306,3 +307,35 @@ def test_operator_works_under_the_policy_with_the_rights_of_the_chart(trusted: U
     prompt = trusted.namespace.get("configmap", f"{bot}-prompt")
     assert prompt is not None
     assert "Be kind." in prompt["data"].values()
+
+
+def test_operator_writes_no_spec_and_could_not_under_the_policy_which_lets_its_status_pass(trusted: User, bot: str, tmp_path: Path) -> None:
+    """Another user has the rights of the operator's account, so that what it tries is not held against that."""
+    namespace, name = trusted.namespace, "operators-twin"
+    role = grant(namespace.plane, namespace.name, tmp_path).lease
+    namespace.kubectl("create", "rolebinding", name, f"--clusterrole={role}", f"--user={name}")
+    bind(namespace, f"{name}-sees", [resources("get")], user=name)
+    with DryRun.of(namespace.plane, user=name, groups=(), namespace=namespace.name) as dry_run:
+        twin = User(name, namespace.plane.write_kubeconfig(tmp_path / "twin", user=name), dry_run, namespace)
+
+        wait_until(lambda: refused_status(twin, bot), lambda refusal: not refusal)
+        by_its_rights = twin.refusal()
+        bind(namespace, f"{name}-creates", [resources("create")], user=name)
+        by_the_policy = wait_until(twin.refusal, lambda refusal: refusal != by_its_rights)
+
+    assert f'User "{name}" cannot create resource "chatbotdeployments"' in by_its_rights
+    assert f"{name} may not get the Secret chatbot-secrets" in by_the_policy
+
+
+def resources(verb: str) -> Manifest:
+    """Return the right to do one thing with ChatbotDeployments; kubectl reads a status before it writes it."""
+    return {"apiGroups": ["chatbot.dev"], "resources": ["chatbotdeployments", "chatbotdeployments/status"], "verbs": [verb]}
+
+
+def refused_status(user: User, name: str) -> str:
+    """Write something into a status and return why that is refused; empty when it is not."""
+    try:
+        user.kubectl("patch", "chatbot", name, "--subresource=status", "--type=merge", '--patch={"status": {"summary": "Seen."}}')
+    except KubectlFailed as error:
+        return str(error)
+    return ""

@@ -21,6 +21,8 @@ QUICK := not programs and not soak and not api and not faults and not cluster an
 IN_TWO := -n 2 --dist worksteal
 # Two modules at a time, which mostly wait; a module's own tests may share a program, a folder or a core.
 BY_MODULE := -n 2 --dist loadfile
+# Three, one of which waits through outages, and those modules first that take longest.
+WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
 
@@ -51,7 +53,7 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
-	@$(STEP) "faults between operator and API server" $(BIN)/pytest -q $(BY_MODULE) -m faults
+	@$(STEP) "faults between operator and API server" $(BIN)/pytest -q $(WAITING) -m faults
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster
 
 images: setup ## build the three images into .build/images
@@ -76,7 +78,7 @@ demo: setup ## from nothing to a chatting cluster
 demo-down: setup ## remove the demo and the devcluster
 	@$(BIN)/python -m scripts.demo down
 
-generate: setup ## write every generated file anew (CRD, chart copy)
+generate: setup ## write every generated file anew (CRD, chart copy, .env.example, plain manifest)
 	@$(BIN)/python scripts/generate.py
 
 lock: setup ## compile the hash-pinned requirement files from the pyproject files

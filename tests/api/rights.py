@@ -68,3 +68,9 @@ def granted() -> set[Right]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+def misused_rights(plane: ControlPlane) -> list[str]:
+    """Return what operators asked for without a right to it, or were allowed though the chart does not grant it."""
+    log = Log.of(plane)
+    return log.forbidden() + [f"{right} is not granted" for right in sorted(log.used() - granted())]

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +17,31 @@ from devcluster.controlplane import control_plane as run_control_plane
 from tests.api import connections
 from tests.api.definitions import CRD, install
 from tests.api.operator_process import grant, start_operator, wait_until
-from tests.api.rights import Log
+from tests.api.rights import misused_rights
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.logs import UnreadLogs
 from tests.faults.supervised import Supervised, supervised
 from tests.soak.conftest import SEED, SOAK, size
 
 __all__ = ["SEED", "SOAK", "Resting", "new_name", "size"]
+
+
+FOLDER = Path(__file__).parent
+LONGEST_FIRST = (
+    "test_long_outages",
+    "test_writes",
+    "test_specs",
+    "test_watches",
+    "test_outages",
+    "test_kills",
+    "test_replicas",
+    "test_rest",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that those who share the modules end together; the session's idle time is looked at last."""
+    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.stem) if item.path.parent == FOLDER else -1)
 
 
 def new_name(prefix: str) -> str:
@@ -36,7 +55,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         install(plane, CRD.read_text())
         yield plane
         connections.close(plane)
-        assert Log.of(plane).forbidden() == []
+        assert misused_rights(plane) == []
 
 
 @dataclass(frozen=True)

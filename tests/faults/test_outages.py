@@ -1,128 +1,26 @@
-"""The API server is gone, or its etcd stands still: the operator outlives it in the same process and goes on where it was."""
+"""The API server is gone for a moment, or its etcd stands still: the operator outlives it in the same process."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
 import pytest
 
-from chatbot_operator.resource import KIND
-from chatbot_operator.settings import Settings
-from devcluster import processes
-from devcluster.controlplane import ControlPlane
-from devcluster.controlplane import control_plane as run_control_plane
-from tests.api import connections
-from tests.api.definitions import CRD, install
-from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
-from tests.faults.apiserver import Team, deviations, is_observed, is_settled
-from tests.faults.audit import writes
-from tests.faults.conftest import SOAK, new_name, size
-from tests.faults.freezing import frozen
+from tests.faults.conftest import size
+from tests.faults.outages import Fragile, Outage, fragile, gone, standing_still, survive
 
 pytestmark = pytest.mark.faults
 
-OUTAGES_SECONDS = (10.0, 120.0, 600.0) if SOAK else (10.0,)
 FREEZE_SECONDS = size(quick=6.0, full=60.0)
-NAMESPACE = "team"
-SPEC = {"replicas": 0, "image": "chat:1", "systemPrompt": "Be brief."}
-BACK_SECONDS = 120
-CONTROLLERS_BACK_SECONDS = 120
-"""After which Kubernetes' own controllers look again for an API server that was gone; they make a resource Ready."""
-REQUEST_TIMEOUT_SECONDS = 4
-"""After which a request to a server that stands still counts as an outage."""
-
-Outage = Callable[[ControlPlane], AbstractContextManager[None]]
+GONE_SECONDS = 10.0
 
 
 @pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane of this module's own."""
-    with run_control_plane(tmp_path_factory.mktemp("fragile")) as plane:
-        install(plane, CRD.read_text())
-        plane.kubectl("create", "namespace", NAMESPACE)
-        yield plane
-        connections.close(plane)
-
-
-@pytest.fixture(scope="module")
-def account(fragile: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Account:
-    return grant(fragile, NAMESPACE, tmp_path_factory.mktemp("account"))
-
-
-@pytest.fixture(scope="module")
-def operator(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    timeout = f"{REQUEST_TIMEOUT_SECONDS}"
-    with start_operator(account, tmp_path_factory.mktemp("operator"), OPERATOR_REQUEST_TIMEOUT_SECONDS=timeout) as operator:
-        yield operator
-
-
-@pytest.fixture
-def team(fragile: ControlPlane) -> Team:
-    return Team(fragile, NAMESPACE)
-
-
-@contextmanager
-def gone(plane: ControlPlane) -> Iterator[None]:
-    """Kill the API server, and start it again after the block."""
-    processes.stop(plane.state, "kube-apiserver", grace_seconds=0)
-    try:
-        yield
-    finally:
-        plane.start()
-
-
-@contextmanager
-def standing_still(plane: ControlPlane) -> Iterator[None]:
-    """Freeze etcd; the API server lives on and cannot answer."""
-    pid = processes.pid(plane.state, "etcd")
-    assert pid is not None
-    with frozen(pid):
-        yield
-    wait_until(plane.ready, seconds=BACK_SECONDS)
-
-
-def wait_out(seconds: float) -> None:
-    ends_at = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() >= ends_at, seconds=seconds + 5)
-
-
-def right(team: Team, name: str) -> bool:
-    """Tell whether a resource has all that the operator makes for it, and a status that speaks of it."""
-    resource = team.get(KIND, name)
-    if not is_observed(resource) or resource is None:
-        return False
-    return not deviations(resource, team.children_of(name), settings=Settings(service_image=SERVICE_IMAGE, namespace=team.namespace))
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fragile]:
+    with fragile(tmp_path_factory.mktemp("fragile")) as operated:
+        yield operated
 
 
 @pytest.mark.parametrize(
-    ("outage", "seconds"),
-    [(standing_still, FREEZE_SECONDS), *((gone, seconds) for seconds in OUTAGES_SECONDS)],
-    ids=["etcd frozen", *(f"gone for {seconds:g} s" for seconds in OUTAGES_SECONDS)],
+    ("outage", "seconds"), [(standing_still, FREEZE_SECONDS), (gone, GONE_SECONDS)], ids=["etcd frozen", f"gone for {GONE_SECONDS:g} s"]
 )
-def test_outage_is_survived_in_process(team: Team, account: Account, operator: OperatorProcess, outage: Outage, seconds: float) -> None:
-    untouched, edited, new = new_name("untouched"), new_name("edited"), new_name("new")
-    for name in (untouched, edited):
-        team.apply(name, SPEC)
-    wait_until(
-        lambda: [team.get(KIND, name) for name in (untouched, edited)],
-        lambda seen: all(map(is_settled, seen)),
-        seconds=CONTROLLERS_BACK_SECONDS,
-    )
-    operator.wait_until_idle()
-    outages, since = len(operator.logged("kubernetes api unreachable")), datetime.now(UTC)
-
-    with outage(team.plane):
-        wait_until(lambda: len(operator.logged("kubernetes api unreachable")) > outages, seconds=BACK_SECONDS)
-        wait_out(seconds)
-        alive = operator.get("/livez")
-    team.apply(edited, {**SPEC, "image": "chat:2"})
-    team.apply(new, SPEC)
-
-    wait_until(lambda: right(team, edited) and right(team, new), seconds=BACK_SECONDS)
-    assert operator.process.poll() is None
-    assert alive == (200, "ok\n")
-    assert operator.get("/readyz")[0] == 200
-    wait_until(operator.leads, seconds=BACK_SECONDS)
-    operator.wait_until_idle()
-    assert [write for write in writes(team.plane, account.user) if write.began > since and write.name.startswith(untouched)] == []
+def test_outage_is_survived_in_process(operated: Fragile, outage: Outage, seconds: float) -> None:
+    survive(operated, outage, seconds)

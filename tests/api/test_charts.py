@@ -1,0 +1,106 @@
+"""What the charts render is what this very API server takes: checked by kubeconform against its own schemas, and by the server."""
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devcluster.binaries import binary
+from devcluster.controlplane import ControlPlane, KubectlFailed
+from tests.api.schemas import LOCATION, write_schemas
+from tests.charts.rendering import CHATBOT, OPERATOR, ROOT, Manifest, render
+from tests.charts.test_chatbot_operator import EXTRAS
+from tests.specs import EVERY_FIELD
+
+pytestmark = pytest.mark.api
+
+FOREIGN = "PrometheusRule,ServiceMonitor"
+"""Kinds of the Prometheus operator, which this API server does not serve."""
+
+MONITORING = "--set=monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.dashboards.enabled=true"
+
+
+@pytest.fixture(scope="module")
+def schemas(control_plane_with_crd: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("schemas")
+    write_schemas(control_plane_with_crd, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def namespaces(control_plane_with_crd: ControlPlane) -> Iterator[list[str]]:
+    """Two namespaces, of which the first is the releases' own."""
+    names = [f"charts-{uuid.uuid4().hex[:6]}" for _ in range(2)]
+    for name in names:
+        control_plane_with_crd.kubectl("create", "namespace", name)
+    yield names
+    control_plane_with_crd.kubectl("delete", "namespace", *names, "--wait=false")
+
+
+def values_file(folder: Path, values: Manifest) -> str:
+    """Return the option of a file of its own with these values."""
+    file = folder / f"{len(list(folder.iterdir()))}.json"
+    file.write_text(json.dumps(values))
+    return f"--values={file}"
+
+
+def conform(schemas: Path, manifests: list[Manifest]) -> str:
+    """Return what kubeconform has against these objects."""
+    done = subprocess.run(
+        [binary("kubeconform"), "-strict", "-summary", f"-skip={FOREIGN}", f"-schema-location={schemas}/{LOCATION}"],
+        input=yaml.safe_dump_all(manifests),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert f"{len(manifests)} resources found" in done.stdout, done.stdout + done.stderr
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def server_refusal(plane: ControlPlane, manifests: list[Manifest]) -> str:
+    """Return what the API server has against these objects; nothing is stored."""
+    served = [manifest for manifest in manifests if manifest["kind"] not in FOREIGN.split(",")]
+    try:
+        plane.kubectl(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "--validate=strict",
+            "--filename=-",
+            input=yaml.safe_dump_all(served),
+        )
+    except KubectlFailed as refused:
+        return str(refused)
+    return ""
+
+
+def test_operator_s_chart_conforms(schemas: Path, namespaces: list[str], control_plane_with_crd: ControlPlane, tmp_path: Path) -> None:
+    everything = values_file(tmp_path, EXTRAS | {"watchNamespaces": namespaces})
+    for options in ((), (everything, MONITORING)):
+        manifests = render(OPERATOR, f"--namespace={namespaces[0]}", *options)
+
+        assert conform(schemas, manifests) == ""
+        assert server_refusal(control_plane_with_crd, manifests) == ""
+
+
+def test_chatbot_s_chart_conforms(schemas: Path, namespaces: list[str], control_plane_with_crd: ControlPlane, tmp_path: Path) -> None:
+    production = yaml.safe_load((ROOT / "examples" / "production.yaml").read_text())["spec"]
+    for spec in ({}, EVERY_FIELD, production):
+        manifests = render(CHATBOT, f"--namespace={namespaces[0]}", values_file(tmp_path, spec))
+
+        assert conform(schemas, manifests) == ""
+        assert server_refusal(control_plane_with_crd, manifests) == ""
+
+
+def test_check_finds_what_does_not_conform(schemas: Path) -> None:
+    manifests = render(OPERATOR)
+    deployment = next(manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["imagePolicy"] = "Always"
+
+    assert "imagePolicy" in conform(schemas, manifests)

@@ -40,21 +40,24 @@ def render_env_example() -> str:
     """Return the text of the checked-in file."""
     fields = {name: field for name, field in Settings.model_fields.items() if name not in _OF_PODS}
     base_url, api_key = fields.pop("anthropic_base_url"), fields.pop("anthropic_api_key")
-    settings = "".join(f"{_comment(field)}{name.upper()}={_default(field)}\n" for name, field in fields.items())
-    return _HEAD + _CHOICE.format(base_url=_comment(base_url, ends=f"Empty: {_default(base_url)}"), api_key=_comment(api_key)) + settings
+    settings = "".join(f"{_comment(field)}{name.upper()}={default_text(field)}\n" for name, field in fields.items())
+    return (
+        _HEAD + _CHOICE.format(base_url=_comment(base_url, ends=f"Empty: {default_text(base_url)}"), api_key=_comment(api_key)) + settings
+    )
 
 
 def _comment(field: FieldInfo, *, ends: str = "") -> str:
     """Return the line above a variable: what it is for, and its values where they are few."""
-    return f"# {' '.join(filter(None, (field.description, _choices(field.annotation), ends)))}\n"
+    return f"# {' '.join(filter(None, (field.description, choices(field.annotation), ends)))}\n"
 
 
-def _choices(annotation: Any) -> str:
+def choices(annotation: Any) -> str:
+    """Return the values of a variable that has few, as a sentence."""
     literals = [part for part in (annotation, *get_args(annotation)) if get_origin(part) is Literal]
     return f"One of {', '.join(get_args(literals[0]))}." if literals else ""
 
 
-def _default(field: FieldInfo) -> str:
+def default_text(field: FieldInfo) -> str:
     """Return the default as the environment spells it; one that depends on the machine is left to the service."""
     default = None if field.default_factory else field.default
     match default:

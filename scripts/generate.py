@@ -7,6 +7,7 @@
 - the tables of values in the charts' READMEs: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
 - `deploy/k8s-deployment.yaml`: a chatbot without the operator, from what the operator would make
+- `docs/resource.md` and `docs/configuration.md`: from the operator's models and the service's settings
 """
 
 import re
@@ -19,8 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run by its path, this file alone would be found
 
 from scripts.chart_values import chart_files  # noqa: E402
+from scripts.configuration_reference import render_configuration_page  # noqa: E402
 from scripts.env_example import render_env_example  # noqa: E402
 from scripts.plain_manifest import render_plain_manifest  # noqa: E402
+from scripts.resource_reference import render_resource_page  # noqa: E402
 
 CHARTS = Path("charts")
 CHART = CHARTS / "chatbot-operator"
@@ -45,6 +48,8 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
         SIMULATOR: simulator,
         Path(".env.example"): render_env_example(),
         Path("deploy/k8s-deployment.yaml"): render_plain_manifest(version),
+        Path("docs/resource.md"): render_resource_page(),
+        Path("docs/configuration.md"): render_configuration_page(),
     }
 
 

@@ -1,0 +1,214 @@
+"""`docs/resource.md`: every field of the resource and every condition with its reasons, told from the operator's models and judgements.
+
+Pure: it reads schemas and the source of the judgements; scripts/generate.py writes the page.
+"""
+
+import ast
+import inspect
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from chatbot_operator import children, conditions
+from chatbot_operator.conditions import ConditionReason, ConditionType
+from chatbot_operator.crd import build_schema
+from chatbot_operator.pods import PodReason
+from chatbot_operator.resource import API_VERSION, KIND, ChatbotResource
+from chatbot_operator.resource.values import SPELLINGS, VALIDATIONS
+from chatbot_operator.rollout import Reason
+
+Schema = dict[str, Any]
+
+_HEAD: Final = f"""\
+# The resource
+
+`{KIND}`, `{API_VERSION}`; short names `chatbot` and `cbd`. Generated from the operator's models by `make generate`; `kubectl explain
+chatbot.spec` says the same of the version that the cluster has.
+
+`spec: {{}}` is a complete chat service. Durations are written like `1m30s` or `250ms`. What breaks a rule is refused by the API server, in
+the words of the rule. A field that is required is so within its object.
+
+## spec
+"""
+_STATUS: Final = """
+## status
+
+Written by the operator alone. `kubectl get chatbot` shows `ready`, `state` and the model; `--output wide` adds the breaker, p95, the error
+rate, the endpoint and `summary`. [troubleshooting.md](troubleshooting.md#states) says what each `state` means.
+
+"""
+_CONDITIONS: Final = """
+## Conditions
+
+`Ready` is always there; `Reconciling` and `Stalled` only while they are true, never both, and with the reason of `Ready`. The other
+conditions change nothing about being Ready. Each reason is explained in [troubleshooting.md](troubleshooting.md#reasons).
+
+| condition | status | reasons |
+|---|---|---|
+"""
+_TABLE: Final = "| field | type | default | rule | what it is for | example |\n|---|---|---|---|---|---|\n"
+_SAID: Final = re.compile(r" (Default|Example): `(.*?)`\.(?= |$)")
+_STATUSES: Final = ("True", "False", "Unknown")
+
+
+def render_resource_page() -> str:
+    """Return the text of the checked-in page."""
+    parts = build_schema(ChatbotResource)["properties"]
+    return "".join(
+        (
+            f"{_HEAD}\n{_rules_of(parts['spec'], of='spec')}",
+            _TABLE,
+            *(_row(path, field) for path, field in _fields("", parts["spec"])),
+            _STATUS,
+            _TABLE,
+            *(_row(path, field) for path, field in _fields("", parts["status"])),
+            _CONDITIONS,
+            *_condition_rows(),
+        )
+    )
+
+
+class _Field(NamedTuple):
+    schema: Schema
+    required: bool
+
+
+def _fields(prefix: str, schema: Schema) -> Iterator[tuple[str, _Field]]:
+    """Yield every field below `schema` by its path; `[]` stands for the elements of a list."""
+    if "items" in schema:
+        yield from _fields(f"{prefix.removesuffix('.')}[].", schema["items"])
+    for name, part in schema.get("properties", {}).items():
+        yield prefix + name, _Field(part, name in schema.get("required", ()))
+        yield from _fields(f"{prefix}{name}.", part)
+
+
+def _row(path: str, field: _Field) -> str:
+    schema = field.schema
+    text = schema.get("description", "")
+    example = next((said for kind, said in _SAID.findall(text) if kind == "Example"), "")
+    has_parts = "properties" in schema
+    default = "required" if field.required else "" if has_parts or "default" not in schema else _code(_literal(schema["default"]))
+    cells = (f"`{path}`", _type(schema), default, _cell(_rule(schema)), _cell(_SAID.sub("", text)), _code(example))
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _type(schema: Schema) -> str:
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
+    match schema.get("type"):
+        case "array":
+            return f"list of {_type(schema['items'])}s"
+        case "object" if "additionalProperties" in schema:
+            return f"map of {_type(schema['additionalProperties'])}s"
+        case kind:
+            return str(kind)
+
+
+def _rule(schema: Schema) -> str:
+    """Return what the API server asks of a value, in words where there are such."""
+    rules = [f"one of {', '.join(f'`{value}`' for value in schema['enum'])}"] if "enum" in schema else []
+    rules += filter(None, (_between(schema, "minimum", "maximum"), _between(schema, "minLength", "maxLength", unit=" characters")))
+    rules += filter(
+        None, (_between(schema, "minItems", "maxItems", unit=" items"), _between(schema, "maxProperties", "maxProperties", unit=" keys"))
+    )
+    if pattern := schema.get("pattern"):
+        rules.append(SPELLINGS.get(pattern, f"matches `{pattern}`"))
+    return "; ".join((*rules, *_messages(schema), *_messages(schema.get("items", {})), *_element_rules(schema)))
+
+
+def _element_rules(schema: Schema) -> tuple[str, ...]:
+    """Return the rule of a list's elements where these are no objects, which have rows of their own."""
+    items = schema.get("items", {})
+    told = _rule({key: value for key, value in items.items() if key != VALIDATIONS}) if items.get("type") not in (None, "object") else ""
+    return (f"each {told}",) if told else ()
+
+
+def _between(schema: Schema, least: str, most: str, *, unit: str = "") -> str:
+    low, high = schema.get(least), schema.get(most)
+    if high is None:
+        return "" if low is None else f"at least {low}{unit}"
+    return f"at most {high}{unit}" if low in (None, 0, high) and unit else f"{0 if low is None else low} to {high}{unit}"
+
+
+def _messages(schema: Schema) -> tuple[str, ...]:
+    return tuple(rule["message"] for rule in schema.get(VALIDATIONS, ()))
+
+
+def _rules_of(schema: Schema, *, of: str) -> str:
+    """Return the rules of an object that has no row."""
+    return f"Of all of `{of}`: {'; '.join(_messages(schema))}.\n\n"
+
+
+def _literal(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _condition_rows() -> Iterator[str]:
+    rollout = sorted({*Reason, *PodReason, *problem_reasons()})
+    yield f"| `Ready`, with `Reconciling` or `Stalled` | True, False | {_listed(rollout)} |\n"
+    for kind, judge in conditions._JUDGES.items():  # noqa: SLF001  the page must not have a second list of them
+        for status, reasons in sorted(reasons_of(judge).items(), key=lambda item: _STATUSES.index(item[0])):
+            yield f"| `{ConditionType(kind).value}` | {status} | {_listed(reasons)} |\n"
+
+
+def problem_reasons() -> set[str]:
+    """Return the reasons that the operator's writing of children gives, which are words in its source."""
+    tree = ast.parse(inspect.getsource(children))
+    calls = (
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem"
+    )
+    return {str(first.value) for call in calls if isinstance(first := call.args[0], ast.Constant)}
+
+
+def reasons_of(judge: Callable[..., Any]) -> Mapping[str, list[str]]:
+    """Return which reasons a judgement gives with which status, from its source and that of what it calls in its module."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for function in _reached(judge, conditions):
+        for status, reason in _pairs(function):
+            if reason not in found[status]:
+                found[status].append(reason)
+    return found
+
+
+def _reached(judge: Callable[..., Any], module: ModuleType) -> Iterator[ast.FunctionDef]:
+    tree = ast.parse(inspect.getsource(module))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    names, seen = [judge.__name__], set[str]()
+    while names:
+        name = names.pop()
+        if name in functions and name not in seen:
+            seen.add(name)
+            yield functions[name]
+            names += [node.func.id for node in ast.walk(functions[name]) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+
+
+def _pairs(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """Yield status and reason of every outcome; a reason that is chosen before stands for the variable in its place."""
+    chosen = [reason for node in ast.walk(function) if isinstance(node, ast.Assign) for part in ast.walk(node) for reason in _reason(part)]
+    for node in ast.walk(function):
+        match node:
+            case ast.Return(value=ast.Tuple(elts=[ast.Constant(value=str(status)), ast.Name(), _])):
+                yield from ((status, reason) for reason in chosen)
+            case ast.Return(value=ast.Tuple(elts=[ast.Constant(value=str(status)), reason, _])):
+                yield from ((status, name) for name in _reason(reason))
+
+
+def _reason(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Attribute(value=ast.Name(id="ConditionReason"), attr=name):
+            yield ConditionReason[name].value
+
+
+def _listed(reasons: list[str]) -> str:
+    return ", ".join(f"`{reason}`" for reason in reasons)
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

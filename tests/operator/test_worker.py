@@ -9,13 +9,12 @@ from structlog.testing import capture_logs
 from chatbot_operator import errors
 from chatbot_operator.cache import ResourceKey
 from chatbot_operator.queue import Queue
-from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.worker import Result, work
 
 KEY = ResourceKey("team", "bot")
 
 
-class Scripted(Reconciler):
+class Scripted:
     """Answers each reconcile with the next entry of a script."""
 
     def __init__(self, *script: float | Exception | None) -> None:

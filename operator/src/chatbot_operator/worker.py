@@ -4,13 +4,13 @@ import time
 import uuid
 from collections.abc import Callable
 from enum import StrEnum
+from typing import Protocol
 
 import structlog
 
 from chatbot_operator import errors
 from chatbot_operator.cache import ResourceKey
 from chatbot_operator.queue import Lane, Queue
-from chatbot_operator.reconcile import Reconciler
 
 logger = structlog.get_logger()
 
@@ -27,9 +27,16 @@ class Result(StrEnum):
     """An error that nobody foresaw."""
 
 
+class Reconciles(Protocol):
+    """What a worker needs of a reconciler."""
+
+    async def reconcile(self, key: ResourceKey) -> float | None:
+        """Bring one resource to what is desired; return in how many seconds to look again, or None."""
+
+
 async def work(
     queue: Queue[ResourceKey],
-    reconciler: Reconciler,
+    reconciler: Reconciles,
     *,
     observe: Callable[[Result, float], None] = lambda _result, _seconds: None,
     clock: Callable[[], float] = time.monotonic,
@@ -46,7 +53,7 @@ async def work(
             queue.done(key)
 
 
-async def _reconcile_once(queue: Queue[ResourceKey], reconciler: Reconciler, key: ResourceKey) -> Result:
+async def _reconcile_once(queue: Queue[ResourceKey], reconciler: Reconciles, key: ResourceKey) -> Result:
     """Reconcile one key and plan its next time; the boundary behind which an error is this key's alone."""
     try:
         seconds = await reconciler.reconcile(key)

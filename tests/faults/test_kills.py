@@ -20,7 +20,7 @@ KILLS = size(quick=20, full=200)
 NAMES = [f"bot-{number}" for number in range(8)]
 PACE_SECONDS = 0.1
 MAX_WRITES_BEFORE_A_KILL = 12
-CALM_SECONDS = 180
+REPAIRED_SECONDS = 180
 
 
 @contextmanager
@@ -81,10 +81,10 @@ def test_kills_lose_nothing_double_nothing_and_leave_nothing_behind(supervisor: 
         for number in range(KILLS):
             fault = chance.choice([Fault.KILLED_BEFORE, Fault.KILLED_AFTER])
             trap = supervisor.proxy.set(Trap(fault, skip=chance.randrange(MAX_WRITES_BEFORE_A_KILL)))
-            assert trap.sprung.wait(timeout=CALM_SECONDS), f"SEED={SEED}: nothing was written before kill {number}"
+            assert trap.sprung.wait(timeout=REPAIRED_SECONDS), f"SEED={SEED}: nothing was written before kill {number}"
             supervisor.start(wait=False)
 
-    wait_until(lambda: defects(supervisor), lambda found: not found, seconds=CALM_SECONDS)
+    wait_until(lambda: defects(supervisor), lambda found: not found, seconds=REPAIRED_SECONDS)
     assert supervisor.operator is not None
     supervisor.operator.wait_until_idle()
     assert defects(supervisor) == []

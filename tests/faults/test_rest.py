@@ -1,4 +1,7 @@
-"""Nothing happens, so nothing is written: the operator of the whole session's resting resources is looked at as late as possible."""
+"""Nothing happens, so nothing is written: the operator of the whole session's resting resources is looked at as late as possible.
+
+No pod has an address here; those that are polled and say nothing new are in tests/cluster/test_fleet.py.
+"""
 
 import time
 from datetime import UTC, datetime

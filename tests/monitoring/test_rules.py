@@ -1,6 +1,7 @@
 """The chart's rules by promtool: they parse, each alert fires for what it says and is silent beside it, and values reach each of them."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_alerts_can_be_left_out_changed_and_linked_to_other_runbooks(render: Ren
     (memory,) = rules_named(manifests, "ChatbotMemoryHigh")
     assert (memory["expr"], memory["for"], memory["labels"]) == ("vector(1)", "1h", {"severity": "info"})
     assert memory["annotations"]["runbook_url"] == "https://runbooks.example.com/chatbots/ChatbotMemoryHigh.md"
+
+
+@pytest.mark.api
+def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tmp_path: Path) -> None:
+    text = (CHART.parents[1] / "docs" / "monitoring.md").read_text()
+    first, changed = (block for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL) if block.startswith("monitoring:"))
+    (tmp_path / "first.yaml").write_text(first)
+    (tmp_path / "changed.yaml").write_text(changed)
+
+    kinds = {manifest["kind"] for manifest in render(f"--values={tmp_path}/first.yaml")}
+    assert kinds >= {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
+    assert rules_named(render(f"--values={tmp_path}/changed.yaml"), "ChatbotCPUHigh") == []
 
 
 @pytest.mark.api

@@ -25,11 +25,16 @@ def _template(chart: str, release: str, options: tuple[str, ...]) -> subprocess.
     return helm("template", release, str(ROOT / "charts" / chart), f"--namespace={NAMESPACE}", *options)
 
 
-def render(chart: str, *options: str, release: str = "") -> list[Manifest]:
-    """Return the objects of a release, named like the chart unless `release` says otherwise."""
+def rendered(chart: str, *options: str, release: str = "") -> str:
+    """Return the YAML of a release, named like the chart unless `release` says otherwise."""
     done = _template(chart, release or chart, options)
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
+    return done.stdout
+
+
+def render(chart: str, *options: str, release: str = "") -> list[Manifest]:
+    """Return the objects of a release."""
+    return [document for document in yaml.load_all(rendered(chart, *options, release=release), yaml.CSafeLoader) if document]
 
 
 def refusal(chart: str, *options: str, release: str = "") -> str:

@@ -1,14 +1,3 @@
-{{/* The labels and annotations of an object with further ones: (list $ labels annotations). */}}
-{{- define "chatbot-operator.furtherMarks" -}}
-{{- $root := index . 0 -}}
-labels:
-  {{- mergeOverwrite (include "chatbot-operator.labels" $root | fromYaml) (index . 1) | toYaml | nindent 2 }}
-{{- with mergeOverwrite (deepCopy $root.Values.commonAnnotations) (index . 2) }}
-annotations:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end -}}
-
 {{/* The groups of files/rules.yaml, without the alerts that are disabled, and with what is overridden. */}}
 {{- define "chatbot-operator.ruleGroups" -}}
 {{- $values := .Values.monitoring.rules -}}

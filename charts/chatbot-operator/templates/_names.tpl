@@ -28,9 +28,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* The labels of an object and its annotations, if there are any. */}}
 {{- define "chatbot-operator.marks" -}}
+{{- include "chatbot-operator.furtherMarks" (list . dict dict) -}}
+{{- end -}}
+
+{{/* The labels and annotations of an object with further ones: (list $ labels annotations). */}}
+{{- define "chatbot-operator.furtherMarks" -}}
+{{- $root := index . 0 -}}
 labels:
-  {{- include "chatbot-operator.labels" . | nindent 2 }}
-{{- with .Values.commonAnnotations }}
+  {{- mergeOverwrite (include "chatbot-operator.labels" $root | fromYaml) (index . 1) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (deepCopy $root.Values.commonAnnotations) (index . 2) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

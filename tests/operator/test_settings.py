@@ -23,6 +23,14 @@ def test_namespaces_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None
     assert Settings.from_environment().watch_namespaces == ("team-a", "team-b")
 
 
+@pytest.mark.parametrize("namespaces", ["team-*", "team-a,Team", "!team-a"])
+def test_namespaces_are_names_and_no_patterns(monkeypatch: pytest.MonkeyPatch, namespaces: str) -> None:
+    monkeypatch.setenv("OPERATOR_WATCH_NAMESPACES", namespaces)
+
+    with pytest.raises(SettingsInvalid, match=r"OPERATOR_WATCH_NAMESPACES\.\d"):
+        Settings.from_environment()
+
+
 def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPERATOR_SERVICE_IMAGE")
     monkeypatch.setenv("OPERATOR_WORKERS", "0")

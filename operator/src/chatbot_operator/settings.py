@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from chatbot_operator.errors import SettingsInvalid
 
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
 
 class Settings(BaseSettings):
     """What an administrator can set; the chart renders one variable a field."""
@@ -19,8 +21,8 @@ class Settings(BaseSettings):
     namespace: str = Field(
         default="chatbot-system", description="Where the operator itself runs: its Lease lives there, its probes come from there."
     )
-    watch_namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Comma-separated; empty means the whole cluster."
+    watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = Field(
+        default=(), description="Comma-separated, no patterns; empty means the whole cluster."
     )
 
     workers: int = Field(default=8, ge=1, le=64, description="Reconciles in flight at once.")

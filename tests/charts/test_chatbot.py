@@ -1,6 +1,7 @@
 """The chatbot's chart as Helm renders it: the resource is what is set and nothing else, no key gets in, and how it is tested."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,18 @@ def test_examples_are_values(tmp_path: Path, example: str) -> None:
     spec = next(document["spec"] for document in documents if document["kind"] == "ChatbotDeployment")
 
     assert chatbot(values_file(tmp_path, example, spec))["spec"] == spec
+
+
+def test_chart_can_be_a_part_of_another_one(tmp_path: Path) -> None:
+    dependency = {"name": CHATBOT, "version": "*", "repository": "", "condition": "chatbot.enabled"}
+    (tmp_path / "Chart.yaml").write_text(json.dumps({"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [dependency]}))
+    shutil.copytree(ROOT / "charts" / CHATBOT, tmp_path / "charts" / CHATBOT)
+    values = {"global": {"region": "eu"}, "chatbot": {"enabled": True, "replicas": 2}}
+
+    resource = one(render(str(tmp_path), values_file(tmp_path, "parent", values), release="shop"), "ChatbotDeployment")
+
+    assert resource["metadata"]["name"] == "shop"
+    assert resource["spec"] == {"replicas": 2}
 
 
 def test_no_replicas_at_all_are_rendered_as_such() -> None:

@@ -3,7 +3,10 @@
 One walk: each test goes on where the one before it has stopped.
 """
 
+import io
 import json
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +56,25 @@ class Walk:
         wait_until(lambda: len(self.place.ready_pods()) == replicas == self.place.replicas(), what=f"{replicas} pods", seconds=60)
 
 
+def earlier_charts(tools: Tools, folder: Path) -> Path:
+    """Return the folder of the last release's charts; before there is one, of today's under an earlier version."""
+    described = subprocess.run(["git", "describe", "--tags", "--abbrev=0", "HEAD^"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tag := described.stdout.strip():
+        archive = subprocess.run(["git", "archive", tag, "charts"], cwd=ROOT, capture_output=True, check=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(archive)) as charts:
+            charts.extractall(folder, filter="data")
+        return folder / "charts"
+    for chart in ("chatbot-operator", "chatbot"):
+        tools.helm("package", str(CHARTS / chart), f"--version={EARLIER}", f"--destination={folder}")
+        (folder / f"{chart}-{EARLIER}.tgz").rename(folder / chart)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def upgraded(emptied: None, tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """Both charts installed as an earlier version, the chat service scaled by hand, both upgraded to today's."""
     folder = tmp_path_factory.mktemp("charts")
-    for chart in ("chatbot-operator", "chatbot"):
-        tools.helm("package", str(CHARTS / chart), f"--version={EARLIER}", f"--destination={folder}")
+    earlier, version = earlier_charts(tools, folder), (ROOT / "VERSION").read_text().strip()
     values = folder / "values.json"
     with new_place(tools, "charts-system") as system, new_place(tools, "charts") as place:
         simulator = (ROOT / "examples" / "simulator.yaml").read_text().replace("chatbot-demo", place.namespace)
@@ -68,8 +84,9 @@ def upgraded(emptied: None, tools: Tools, tmp_path_factory: pytest.TempPathFacto
         walk = Walk(system, place, values)
         place.kubectl("apply", "--server-side", "--filename=-", stdin=simulator)
         place.secret("chatbot-secrets", "demo")
-        walk.operator("install", FIRST, str(folder / f"chatbot-operator-{EARLIER}.tgz"), "--wait", "--timeout=2m")
-        walk.chatbot("install", CHATBOT, str(folder / f"chatbot-{EARLIER}.tgz"), f"--values={values}", "--wait", "--timeout=2m")
+        images = f"--set=image.tag={version},serviceImage.tag={version}"
+        walk.operator("install", FIRST, str(earlier / "chatbot-operator"), images, "--wait", "--timeout=2m")
+        walk.chatbot("install", CHATBOT, str(earlier / "chatbot"), f"--values={values}", "--wait", "--timeout=2m")
         walk.scale(2)
         walk.operator("upgrade", FIRST, str(CHARTS / "chatbot-operator"), "--wait", "--timeout=2m")
         walk.chatbot("upgrade", CHATBOT, str(CHARTS / "chatbot"), f"--values={values}", "--wait", "--timeout=2m")

@@ -24,7 +24,7 @@ BY_MODULE := -n 2 --dist loadfile
 # Three, one of which waits through outages, and those modules first that take longest.
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak clean
+.PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,12 @@ soak: setup ## the same suites at full size, on demand
 	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@SOAK=1 $(STEP) "all suites at full size" $(BIN)/pytest -q -o faulthandler_timeout=7200
+
+monitoring-test: setup ## a real Prometheus watches real chatbots: alerts fire and clear, on demand
+	@scripts/packages.sh images devcluster
+	@$(STEP) "binaries and images" scripts/build_all.sh
+	@$(STEP) "Prometheus" $(BIN)/python -m devcluster build promtool prometheus
+	@SOAK=1 $(STEP) "alerts and dashboards" $(BIN)/pytest -q tests/monitoring tests/cluster/test_monitoring.py
 
 clean: ## remove what the build made here (not the caches)
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

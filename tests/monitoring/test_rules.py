@@ -139,7 +139,7 @@ def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tm
     ],
 )
 def test_wrong_values_are_refused_by_name(option: str, named: str) -> None:
-    command = [binary("helm"), "template", "chatbot-operator", CHART, ON, f"--set=monitoring.rules.{option}"]
+    command = [str(binary("helm")), "template", "chatbot-operator", str(CHART), ON, f"--set=monitoring.rules.{option}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode != 0

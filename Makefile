@@ -27,7 +27,7 @@ WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test clean
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with every locked dependency and the three distributions
 

@@ -2,7 +2,7 @@
 
 - `crds/chatbotdeployments.chatbot.dev.yaml`: the custom resource definition, from the operator's models
 - `charts/chatbot-operator/files/…`: the same bytes, because a chart cannot read files outside its folder
-- `charts/*/Chart.yaml` and `examples/simulator.yaml`: their versions, from VERSION
+- `charts/*/Chart.yaml`, `examples/simulator.yaml` and the distributions' `pyproject.toml`: their versions, from VERSION
 - `charts/chatbot/values.schema.json` and the fields of the spec in its `values.yaml`: from the operator's models
 - the tables of values in the charts' READMEs: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
@@ -29,6 +29,7 @@ CHARTS = Path("charts")
 CHART = CHARTS / "chatbot-operator"
 CHATBOT_CHART = CHARTS / "chatbot"
 SIMULATOR = Path("examples/simulator.yaml")
+DISTRIBUTIONS = (Path("operator"), Path("service"), Path("simulator"))
 CRD_FILE = "chatbotdeployments.chatbot.dev.yaml"
 
 
@@ -43,6 +44,9 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
         **{
             chart / "Chart.yaml": _substituted(root / chart / "Chart.yaml", r"^((?:v|appV)ersion: ).*$", version)
             for chart in (CHART, CHATBOT_CHART)
+        },
+        **{
+            path / "pyproject.toml": _substituted(root / path / "pyproject.toml", r'^(version = ")[^"]+', version) for path in DISTRIBUTIONS
         },
         **{CHARTS / path: content for path, content in chart_files(root / CHARTS).items()},
         SIMULATOR: simulator,

@@ -156,6 +156,7 @@ class Caller:
 
     port: int
     pause_seconds: float = 0.0
+    host: str = "127.0.0.1"
     statuses: list[int | str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -174,7 +175,7 @@ class Caller:
 
     def _run(self) -> None:
         while not self._stop.wait(self.pause_seconds):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
             try:
                 connection.request("POST", "/api/chat", body=b'{"message": "ping"}', headers={"Content-Type": "application/json"})
                 response = connection.getresponse()

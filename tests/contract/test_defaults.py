@@ -1,0 +1,16 @@
+"""What a resource and the service's environment leave out means the same in both: a chatbot behaves alike with and without the operator."""
+
+import pytest
+
+from chatbot_operator.desired.environment import build_environment
+from chatbot_service.settings import Settings
+from tests.resources import resource_of
+
+# What is different in a pod: its name, its address, and where its key lies.
+OF_A_POD = {"service_name", "admin_host", "anthropic_api_key_file"}
+RENDERED = build_environment(resource_of({}))
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields.keys() - OF_A_POD))
+def test_default_of_the_resource_is_that_of_the_service(field: str) -> None:
+    assert getattr(Settings.from_environment(RENDERED), field) == getattr(Settings.from_environment({}), field)

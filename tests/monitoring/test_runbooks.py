@@ -1,4 +1,4 @@
-"""Each alert has its runbook, each runbook an alert, and what they link to is there."""
+"""Each alert has its runbook, and each runbook an alert. That their links lead somewhere is held in tests/docs."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,7 @@ import pytest
 from tests.monitoring.alerts import ALERTS, rules
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs"
-RUNBOOKS = DOCS / "runbooks"
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]*))?\)")
+RUNBOOKS = ROOT / "docs" / "runbooks"
 PARTS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 
 
@@ -30,13 +28,6 @@ def test_a_runbook_says_what_it_means_what_it_costs_how_to_look_and_what_to_do(a
     assert text.startswith(f"# {alert}\n")
     assert re.findall(r"^## .*$", text, flags=re.MULTILINE) == PARTS
     assert "```" in text.partition("## Diagnosis")[2].partition("## Mitigation")[0]
-
-
-@pytest.mark.parametrize("file", [*sorted(RUNBOOKS.glob("*.md")), DOCS / "monitoring.md"], ids=lambda file: file.stem)
-def test_links_lead_somewhere(file: Path) -> None:
-    broken = [target for target, _ in LINK.findall(file.read_text()) if "://" not in target and not (file.parent / target).exists()]
-
-    assert broken == []
 
 
 def test_the_list_of_runbooks_names_all_of_them() -> None:

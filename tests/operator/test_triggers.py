@@ -62,16 +62,6 @@ def test_what_somebody_did_is_looked_at_at_once_and_what_comes_in_numbers_in_a_m
     assert scene.due() == due
 
 
-def test_end_of_a_rollout_is_looked_at_when_there_is_nothing_more_urgent(scene: Scene) -> None:
-    urgent = ResourceKey("team", "other")
-    scene.see("Deployment", News.STATUS)
-
-    scene.triggers.owned_changed(Change(ObjectKey("Deployment", "team", "bot"), KEY, News.STATUS, ends_rollout=True))
-    scene.triggers.resource_changed(urgent, News.INTENT)
-
-    assert [scene.queue.pop(), scene.queue.pop(), scene.due()] == [urgent, KEY, "never"]
-
-
 def test_many_changes_of_a_status_make_one_pass(scene: Scene) -> None:
     for _ in range(3):
         scene.see("Deployment", News.STATUS)

@@ -18,7 +18,6 @@ from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey, r
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import CHILD_KINDS
 from chatbot_operator.liveness import Heartbeats
-from chatbot_operator.observed import is_rolled_out
 
 OPTIONAL_KINDS: Final = tuple(kind for kind in ("PodMonitor",) if kind in CHILD_KINDS)
 """What only some clusters have: a kind of somebody else's CRD."""
@@ -45,8 +44,6 @@ class Change(NamedTuple):
     key: ObjectKey
     resource: ResourceKey | None
     news: News
-    ends_rollout: bool = False
-    """Whether it is a Deployment that has nothing left to do."""
 
 
 class Informer:
@@ -204,7 +201,7 @@ class Informer:
                 if type_ == "BOOKMARK":
                     self._heartbeats.promise(_loop(kind, namespace), HEARTBEAT_SECONDS)
                 elif news := self._cache.forget(manifest) if type_ == "DELETED" else self._cache.put(manifest):
-                    self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news, ends_rollout=is_rolled_out(manifest)))
+                    self._on_change(Change(ObjectKey.of(manifest), resource_key(manifest), news))
                 self._versions[kind, namespace] = manifest["metadata"]["resourceVersion"]
         if self._versions[kind, namespace] == since and asyncio.get_running_loop().time() - began_at < SHORT_WATCH_SECONDS:
             raise errors.ClusterUnavailable(f"watch {kind}: ended at once without an event")

@@ -5,15 +5,6 @@ from dataclasses import dataclass
 from chatbot_operator.resource import Manifest
 
 
-def is_rolled_out(manifest: Manifest) -> bool:
-    """Tell whether it is a Deployment of which every pod is available and of the present template, as `kubectl rollout status` has it."""
-    if manifest["kind"] != "Deployment":
-        return False
-    live, wanted = manifest.get("status") or {}, manifest["spec"]["replicas"]
-    counts = [live.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    return bool(live.get("observedGeneration") == manifest["metadata"]["generation"] and counts == [wanted] * len(counts))
-
-
 @dataclass(frozen=True)
 class Problem:
     """Why the children could not be brought to the desired state: a name conflict, a refusal, or one that is about to go."""

@@ -23,7 +23,7 @@ from chatbot_operator.reporting import FIGURES_SECONDS
 from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
 from chatbot_operator.resource import KIND, Manifest
 
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 """From a change of an EndpointSlice to the poll, since changes come in groups."""
 RETRY_SECONDS = 5.0
 """Until a pod that did not answer is asked again."""

@@ -45,9 +45,7 @@ class Triggers:
             self._nudge(key)
             self.look_soon(key)
         elif change.news is News.STATUS:
-            if change.ends_rollout:
-                self._queue.add_after(key, 0, lane=Lane.ROUTINE)
-            elif kind == _WITH_A_STATUS_THAT_COUNTS:
+            if kind == _WITH_A_STATUS_THAT_COUNTS:
                 self.look_soon(key)
         elif change.news is News.INTENT and self._queue.works_on(key):
             self.look_soon(key)  # most likely the worker's own doing

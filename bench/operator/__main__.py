@@ -55,7 +55,7 @@ def main() -> None:
 def _bench(arguments: argparse.Namespace) -> None:
     candidates = [BUILDERS[name](built()) for name in arguments.only]
     extent = TRIAL if arguments.trial else SHORT if arguments.rounds == 1 else FULL
-    sizes = arguments.resources or ([TRIAL_RESOURCES] if arguments.trial else [200] if arguments.rounds == 1 else [200, 1000])
+    sizes = sorted(arguments.resources or ([TRIAL_RESOURCES] if arguments.trial else [200] if arguments.rounds == 1 else [200, 1000, 2000]))
     chance = random.Random(arguments.seed)  # noqa: S311  the order of a benchmark is no secret
     started, rounds = time.monotonic(), []
     for number in range(1, arguments.rounds + 1):
@@ -82,7 +82,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.operator", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often the least resources are measured; 1 is a short round")
     parser.add_argument(
-        "--resources", type=int, nargs="+", metavar="N", help="how many; by default 200 and, unless the round is short, 1000"
+        "--resources",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="how many, all but the least in the last round only; by default 200 and, unless the round is short, 1000 and 2000",
     )
     parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
     parser.add_argument("--trial", action="store_true", help=f"{TRIAL_RESOURCES} resources, to see whether everything works")

@@ -23,12 +23,12 @@ POLL_SECONDS = 15
 """As installed."""
 SELDOM_SECONDS = 600
 OFTEN_SECONDS = 10
-QUIET_SECONDS = 2.0
 QUIET_SHARE = 0.02
-"""Whoever uses less of a core than this for QUIET_SECONDS has nothing left to do."""
+QUIET_SECONDS_A_POLL = 0.0005
+"""Whoever uses less of a core than this, beside so much for each report that it asks for, has nothing left to do."""
 START_SECONDS = 60.0
 RESTORE_SECONDS = 30.0
-OTHERS_IDLE_SECONDS = 20.0
+OTHERS_IDLE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 DELETED = (
     f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies",
@@ -49,12 +49,18 @@ class Extent:
     deletions_per_second: float
     idle_seconds: float
     poll_seconds: float
+    quiet_seconds: float
+    """Whoever does nothing for so long has nothing left to do: longer than the operator waits before it looks at what happened."""
 
 
-SHORT = Extent(samples=90, creations_per_second=8, changes_per_second=3, deletions_per_second=20, idle_seconds=60, poll_seconds=30)
-FULL = replace(SHORT, samples=200, idle_seconds=600, poll_seconds=60)
+SHORT = Extent(
+    samples=45, creations_per_second=8, changes_per_second=3, deletions_per_second=20, idle_seconds=60, poll_seconds=20, quiet_seconds=4
+)
+FULL = replace(SHORT, samples=200, idle_seconds=600, poll_seconds=60, quiet_seconds=5)
 """The control plane follows at this pace on two cores, so that the candidate is not measured behind its queue."""
-TRIAL = Extent(samples=5, creations_per_second=5, changes_per_second=5, deletions_per_second=5, idle_seconds=2, poll_seconds=2)
+TRIAL = Extent(
+    samples=5, creations_per_second=5, changes_per_second=5, deletions_per_second=5, idle_seconds=2, poll_seconds=2, quiet_seconds=0.5
+)
 """Shows that everything works; its figures mean nothing."""
 
 
@@ -84,6 +90,7 @@ class _Phases:
     figures: dict[Figure, float] = field(default_factory=dict)
     requests: dict[Verb, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    polls_per_second: float = 0.0
 
     def apply_once(self) -> None:
         """Have every resource's children applied once."""
@@ -203,6 +210,7 @@ class _Phases:
     @contextmanager
     def _program(self, poll_seconds: int) -> Iterator[Program]:
         place = Place(self.arena.kubeconfig, PORT, poll_seconds)
+        self.polls_per_second = self.resources * PODS_PER_RESOURCE / poll_seconds
         with running(self.candidate.name, self.candidate.command(place), core=self.core, folder=self.folder) as program:
             yield program
 
@@ -216,12 +224,14 @@ class _Phases:
         wait_until(leads, what=f"{self.candidate.name} to lead", timeout_seconds=START_SECONDS)
 
     def _until_idle(self, program: Program) -> float:
-        """Wait until it has nothing left to do; return since when."""
+        """Wait until it has nothing left to do but to poll; return since when."""
+        quiet = self.extent.quiet_seconds
+        allowed = (QUIET_SHARE + QUIET_SECONDS_A_POLL * self.polls_per_second) * quiet
         end = time.monotonic() + self._patience
         since, cpu = time.monotonic(), program.cpu_seconds()
-        while time.monotonic() < since + QUIET_SECONDS:
+        while time.monotonic() < since + quiet:
             time.sleep(_PAUSE_SECONDS)
-            if program.cpu_seconds() - cpu > QUIET_SHARE * QUIET_SECONDS:
+            if program.cpu_seconds() - cpu > allowed:
                 since, cpu = time.monotonic(), program.cpu_seconds()
             if since > end:
                 raise TimeoutError(f"{self.candidate.name} found no rest within {self._patience:.0f} s")

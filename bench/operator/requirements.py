@@ -11,8 +11,12 @@ MOST_RESOURCES = 2000
 
 def checks(run: Run) -> list[Check]:
     """Return every requirement with what was measured."""
-    growth = Check("growth of the CPU time to Ready, exponent", run.exponent(OPERATOR, Figure.READY_CPU_MS), 1.1)
-    return [*(check for size in run.sizes() for check in _of_size(run, size)), *([growth] if len(run.sizes()) > 1 else [])]
+    sizes = run.sizes()
+    found = [check for size in sizes for check in _of_size(run, size)]
+    if len(sizes) > 1:
+        what = f"growth of the CPU time to Ready from {sizes[0]} to {sizes[-1]} resources, exponent"
+        found.append(Check(what, run.exponent(OPERATOR, Figure.READY_CPU_MS), 1.1))
+    return found
 
 
 def _of_size(run: Run, size: int) -> list[Check]:
@@ -31,8 +35,8 @@ def _of_size(run: Run, size: int) -> list[Check]:
     ]
     if size <= MOST_RESOURCES:
         found += [
-            Check("memory, MB", run.median(OPERATOR, size, Figure.MEMORY_MB), 200, digits=0),
-            Check("restart, s", run.median(OPERATOR, size, Figure.RESTART_SECONDS), 10.0, digits=1),
+            Check(f"memory (up to {MOST_RESOURCES} resources), MB", run.median(OPERATOR, size, Figure.MEMORY_MB), 200, digits=0),
+            Check(f"restart (up to {MOST_RESOURCES} resources), s", run.median(OPERATOR, size, Figure.RESTART_SECONDS), 10.0, digits=1),
         ]
     return [Check(f"{size}: {check.what}", check.measured, check.required, check.goal, check.digits) for check in found]
 

@@ -88,11 +88,11 @@ class Engine:
 
 @contextlib.contextmanager
 def start_engine(folder: Path) -> Iterator[Engine]:
-    """Run an engine until the block ends; its containers end with it."""
+    """Run an engine until the block ends, or the test run is killed; its containers end with it."""
     socket, log = folder / "docker.sock", folder / "dockerd.log"
-    namespaces = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
+    contained = ["setpriv", "--pdeathsig=KILL", "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
     with log.open("w") as output:
-        process = subprocess.Popen([*namespaces, "sh", "-euc", _DAEMON, socket], stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([*contained, "sh", "-euc", _DAEMON, socket], stdout=output, stderr=subprocess.STDOUT)
     try:
         yield Engine(socket, _started(process, socket, log))
     finally:

@@ -1,6 +1,6 @@
 """The values of the charts, told from what decides them: the chatbot's from the resource's models, both charts' tables from values.yaml.
 
-Pure: text in, text out; scripts/generate.py writes it.
+It reads the charts' own files; scripts/generate.py writes what it returns.
 """
 
 import json
@@ -25,7 +25,6 @@ KEPT = (
     "minProperties", "maxProperties", "required", "default",
 )  # fmt: skip
 WIDTH = 130
-
 
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 OWN: dict[str, Schema] = {

@@ -1,0 +1,74 @@
+"""Both ways to be scraped, by the Prometheus operator's objects and by a plain configuration, find the same pods and name them alike."""
+
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from chatbot_operator import names
+from chatbot_operator.desired import desired_state
+from chatbot_operator.resource import Manifest
+from devcluster.binaries import BINARIES
+from tests.monitoring.alerts import RULES
+from tests.monitoring.prometheus import missing
+from tests.resources import SETTINGS, resource_of
+
+ROOT = RULES.parents[3]
+CONFIGURATION = ROOT / "monitoring" / "prometheus.yaml"
+INSTANCE = "__meta_kubernetes_pod_label_app_kubernetes_io_instance"
+
+
+def job(name: str) -> dict[str, Any]:
+    (found,) = [job for job in yaml.safe_load(CONFIGURATION.read_text())["scrape_configs"] if job["job_name"] == name]
+    configured: dict[str, Any] = found
+    return configured
+
+
+def label_sources(configured: dict[str, Any]) -> dict[str, str]:
+    """Return what each target label is taken from."""
+    return {rule["target_label"]: rule["source_labels"][0] for rule in configured["relabel_configs"] if "target_label" in rule}
+
+
+def ports(configured: dict[str, Any]) -> list[str]:
+    """Return the names of the ports that are scraped."""
+    named = "__meta_kubernetes_pod_container_port_name"
+    return [rule["regex"] for rule in configured["relabel_configs"] if rule["source_labels"] == [named] and rule["action"] == "keep"]
+
+
+def pod_monitor() -> Manifest:
+    resource = resource_of({"monitoring": {"podMonitor": True}})
+    return next(child for child in desired_state(resource, SETTINGS, 1) if child["kind"] == "PodMonitor")
+
+
+def test_a_chatbots_pods_are_found_and_named_alike() -> None:
+    monitor, configured = pod_monitor()["spec"], job("chatbots")
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    (discovery,) = configured["kubernetes_sd_configs"]
+
+    assert ports(configured) == [endpoint["port"]]
+    assert [selector["label"] for selector in discovery["selectors"]] == [names.OWNED_SELECTOR]
+    assert monitor["jobLabel"] == names.INSTANCE_LABEL
+    assert {rule["targetLabel"]: rule["replacement"] for rule in endpoint["relabelings"]} == {"chatbot": "bot"}
+    assert label_sources(configured).items() >= {"job": INSTANCE, "chatbot": INSTANCE}.items()
+    assert names.selector_labels("bot")[names.INSTANCE_LABEL] == "bot"
+
+
+def test_the_operators_pods_are_none_of_the_chatbots() -> None:
+    configured = job("chatbot-operator")
+    (discovery,) = configured["kubernetes_sd_configs"]
+    (name,) = [f"{key}={value}" for key, value in names.operator_labels().items()]
+
+    assert [selector["label"] for selector in discovery["selectors"]] == [name]
+    assert configured["honor_labels"]
+    assert ports(configured) == ["http"]
+    assert "chatbot" not in label_sources(configured)
+
+
+@pytest.mark.programs
+@pytest.mark.skipif(bool(missing("promtool")), reason=missing("promtool"))
+def test_the_configuration_is_what_prometheus_reads() -> None:
+    command = [BINARIES["promtool"].path, "check", "config", CONFIGURATION]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,31 @@
+"""What the README says of the benchmarks, against the results that are checked in."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RESULTS = (ROOT / "bench" / "service" / "results.md").read_text()
+
+
+def rows(text: str, *, columns: str) -> dict[str, list[str]]:
+    """Return the rows of the table whose first line has `columns`, by candidate; of several with one name the first."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if columns in line:
+            break
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        first, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        found.setdefault(first.partition(" (")[0], cells)
+    return found
+
+
+def test_the_readme_quotes_the_results() -> None:
+    ratios = rows(RESULTS, columns="request ÷ Go proxy | request")
+    idle = rows(RESULTS, columns="| idle, MB |")
+    held = rows(RESULTS, columns="| asked | held |")
+    quoted = rows((ROOT / "README.md").read_text(), columns="a request | a streamed event")
+    del quoted["---"]
+
+    assert quoted == {name: [ratios[name][0], ratios[name][3], idle[name][2], held.get(name, ["-"])[-1]] for name in quoted}

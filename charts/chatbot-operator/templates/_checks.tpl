@@ -1,4 +1,4 @@
-{{/* Fails where a value would take the place of what the chart itself sets. */}}
+{{/* Fails where a value would take the place of what the chart itself sets, or says nothing at all. */}}
 {{- define "chatbot-operator.checks" -}}
 {{- $own := include "chatbot-operator.labels" (dict "Chart" .Chart "Release" .Release "Values" dict) | fromYaml -}}
 {{- range $value := list "commonLabels" "podLabels" -}}
@@ -15,6 +15,11 @@
 {{- range .Values.extraEnv -}}
 {{- if hasKey $instead .name -}}
 {{- fail (printf "extraEnv must not set %s, which comes from %s" .name (get $instead .name)) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.podDisruptionBudget -}}
+{{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}
+{{- fail "podDisruptionBudget needs maxUnavailable or minAvailable; podDisruptionBudget.enabled=false leaves it out" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

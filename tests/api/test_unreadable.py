@@ -28,6 +28,12 @@ def as_before(resource: Manifest) -> Manifest:
     return {**resource, "metadata": {**metadata, "resourceVersion": str(int(metadata["resourceVersion"]) - 1)}}
 
 
+async def told_after(reconciler: Reconciler, resource: Manifest) -> float | None:
+    """Return in how many seconds a newborn is told of, as its second pass says; the first has nothing to tell."""
+    await reconciler.reconcile(ResourceKey.of(resource))
+    return await reconciler.reconcile(ResourceKey.of(resource))
+
+
 async def test_its_rollout_takes_no_time_from_others(cluster: Cluster, namespace: str) -> None:
     resource, other = [await create(cluster, namespace, name) for name in ("bot", "other")]
     cache = Cache()
@@ -35,10 +41,10 @@ async def test_its_rollout_takes_no_time_from_others(cluster: Cluster, namespace
     reconciler = Reconciler(cluster, cache, health=lambda _key: None, recorder=recorder, settings=settings, clock=lambda: 1000.0)
 
     cache.put(as_before(resource))
-    assert await reconciler.reconcile(ResourceKey.of(resource)) == STILL_SECONDS + 3
+    assert await told_after(reconciler, resource) == STILL_SECONDS + 3
     cache.put({**resource, "spec": {"replicas": "many"}})
     with pytest.raises(errors.SpecInvalid):
         await reconciler.reconcile(ResourceKey.of(resource))
     cache.put(other)
 
-    assert await reconciler.reconcile(ResourceKey.of(other)) == STILL_SECONDS + 3
+    assert await told_after(reconciler, other) == STILL_SECONDS + 3

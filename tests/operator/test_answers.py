@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chatbot_operator import errors
 from chatbot_operator.answers import check_object, decode, failure_of, trim
@@ -16,6 +18,7 @@ def test_what_is_no_json_object_is_an_outage(body: bytes) -> None:
 
 FIELDS = [{"fieldsV1": {"f:env": {'k:{"name":"A"}': {".": {}}}}, "manager": "a"}, {"fieldsV1": {}, "manager": "b"}]
 HOSTILE_FIELDS = [{"fieldsV1": {'k:{"name":"}],"}': {}, 'v:"}]"': {}, 'v:"}]}"': {}}}]
+HOSTILE_NAMES = [{"manager": "}],", "fieldsV1": {"f:}],": {"f:}}]": {}}, "f:}]:": {}}}, {"manager": "}]}"}]
 
 
 def some_list(managed: Manifest, later: Manifest) -> bytes:
@@ -25,12 +28,21 @@ def some_list(managed: Manifest, later: Manifest) -> bytes:
     return orjson.dumps({"metadata": {"resourceVersion": "3", "annotations": note}, "items": [item, item]})
 
 
-@pytest.mark.parametrize("fields", [FIELDS, HOSTILE_FIELDS, [{}], []])
+@pytest.mark.parametrize("fields", [FIELDS, HOSTILE_FIELDS, HOSTILE_NAMES, [{}], []])
 @pytest.mark.parametrize("later", [{}, {"name": "bot"}])
 def test_managed_fields_are_left_out_and_nothing_else(fields: list[Manifest], later: Manifest) -> None:
     answer = trim(decode(some_list({"managedFields": fields}, later), what="GET /x"))
 
     assert answer == orjson.loads(some_list({}, later))
+
+
+@given(names=st.lists(st.text('}]{[",:\\\\f.', max_size=10), min_size=1, max_size=3), value=st.sampled_from([{}, {".": {}}, {"f:name": {}}]))
+def test_managed_fields_may_have_any_names(names: list[str], value: Manifest) -> None:
+    fields = [{"fieldsV1": {"f:metadata": dict.fromkeys(names, value)}, "manager": name} for name in names]
+
+    answer = trim(decode(some_list({"managedFields": fields}, {"name": "bot"}), what="GET /x"))
+
+    assert answer == orjson.loads(some_list({}, {"name": "bot"}))
 
 
 @pytest.mark.parametrize("answer", [{}, {"items": []}, {"metadata": {}}, {"metadata": None}, {"metadata": {"resourceVersion": 7}}, None])

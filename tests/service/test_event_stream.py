@@ -78,17 +78,21 @@ def test_a_write_that_is_given_up_while_the_client_does_not_read_sends_nothing(l
 
 
 def test_nothing_follows_the_last(loop: StillLoop) -> None:
-    client = Client()
+    client, over = Client(), asyncio.Event()
 
     async def answer() -> None:
         async with EventStream(client.send, began=loop.now, ping_seconds=10) as stream:
             await stream.write(b"one", last=True)
+            await over.wait()
             await stream.write(b"two")
-            loop.now += 10
-            await asyncio.sleep(0)
             await stream.write(b"three", last=True)
 
-    loop.create_task(answer())
+    answering = loop.create_task(answer())
+    loop.settle()
+    loop.now += 10
+    loop.settle()
+    over.set()
     loop.settle()
 
+    assert answering.done()
     assert client.bodies == [b"one"]

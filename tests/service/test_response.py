@@ -8,7 +8,7 @@ import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from chatbot_service.response import Response
+from chatbot_service.response import ResponseWriter
 
 DATE = (b"date", b"Sun, 22 Nov 2026 20:00:00 GMT")
 JSON = (b"content-type", b"application/json")
@@ -29,10 +29,10 @@ class Written(asyncio.Transport):
         self.closed = True
 
 
-def cycle_of(transport: Written, *, method: str, keep_alive: bool) -> RequestResponseCycle:
+def cycle_of(transport: Written, *, method: str, keep_alive: bool, version: str = "1.1") -> RequestResponseCycle:
     """Return a request as uvicorn has it while it is served."""
     logger = logging.getLogger(__name__)
-    scope: Any = {"type": "http", "method": method}
+    scope: Any = {"type": "http", "http_version": version, "method": method}
     return RequestResponseCycle(
         scope=scope,
         transport=transport,
@@ -74,7 +74,7 @@ async def test_an_answer_reads_as_uvicorn_would_write_it(
 ) -> None:
     ours, theirs = Written(), Written()
     cycle, own_cycle = (cycle_of(transport, method=method, keep_alive=keep_alive) for transport in (theirs, ours))
-    response = Response(own_cycle)
+    response = ResponseWriter(own_cycle)
 
     for message in answer(status, fields, body):
         await cycle.send(message)  # type: ignore[arg-type]  # a message of one of its kinds
@@ -93,7 +93,7 @@ def _lines(data: bytes) -> tuple[list[bytes], bytes]:
 @pytest.mark.parametrize("value", [b"1\r\nset-cookie: a=b", b"1\nset-cookie: a=b", b"1\rset-cookie: a=b", b"\r\n", b"\n"], ids=repr)
 async def test_no_field_can_begin_another(value: bytes) -> None:
     transport = Written()
-    response = Response(cycle_of(transport, method="GET", keep_alive=True))
+    response = ResponseWriter(cycle_of(transport, method="GET", keep_alive=True))
 
     with pytest.raises(RuntimeError):
         await response.send({"type": "http.response.start", "status": 200, "headers": [(b"x-correlation-id", value)]})
@@ -107,7 +107,7 @@ async def test_to_a_client_that_has_left_nothing_is_written() -> None:
     cycle.disconnected = True
 
     for message in answer(200, [JSON], b"{}"):
-        await Response(cycle).send(message)
+        await ResponseWriter(cycle).send(message)
 
     assert transport.data == b""
 
@@ -123,10 +123,11 @@ STREAM = [
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_stream_reads_as_uvicorn_would_write_it(method: str) -> None:
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "closed"])
+async def test_a_stream_reads_as_uvicorn_would_write_it(method: str, *, keep_alive: bool) -> None:
     ours, theirs = Written(), Written()
-    cycle, own_cycle = (cycle_of(transport, method=method, keep_alive=True) for transport in (theirs, ours))
-    response = Response(own_cycle)
+    cycle, own_cycle = (cycle_of(transport, method=method, keep_alive=keep_alive) for transport in (theirs, ours))
+    response = ResponseWriter(own_cycle)
 
     for message in STREAM:
         await cycle.send(message)  # type: ignore[arg-type]  # a message of one of its kinds
@@ -134,12 +135,56 @@ async def test_a_stream_reads_as_uvicorn_would_write_it(method: str) -> None:
         assert _lines(ours.data) == _lines(theirs.data)
 
     assert own_cycle.response_complete
+    assert ours.closed == theirs.closed
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+async def test_to_http_1_0_a_stream_is_what_comes_until_the_connection_is_closed(*, keep_alive: bool) -> None:
+    transport = Written()
+    cycle = cycle_of(transport, method="GET", keep_alive=keep_alive, version="1.0")
+    response = ResponseWriter(cycle)
+
+    for message in STREAM:
+        await response.send(message)
+
+    head, _, body = transport.data.partition(b"\r\n\r\n")
+    assert body == b"one" + b"x" * 5000 + b"end"
+    assert b"connection: close" in head
+    assert b"transfer-encoding" not in head
+    assert (transport.closed, cycle.response_complete) == (True, True)
+
+
+async def test_a_piece_for_a_client_that_has_left_is_dropped() -> None:
+    transport = Written()
+    cycle = cycle_of(transport, method="GET", keep_alive=True)
+    response = ResponseWriter(cycle)
+    await response.send(STREAM[0])
+    before = transport.data
+
+    cycle.disconnected = True
+    await response.send(STREAM[1])
+
+    assert transport.data == before
+
+
+async def test_a_head_that_is_refused_leaves_room_for_another() -> None:
+    ours, theirs = Written(), Written()
+    cycle, own_cycle = (cycle_of(transport, method="GET", keep_alive=True) for transport in (theirs, ours))
+    response = ResponseWriter(own_cycle)
+
+    with pytest.raises(RuntimeError):
+        await response.send({"type": "http.response.start", "status": 200, "headers": [(b"x", b"1\n2")]})
+    for message in answer(500, [JSON, (b"content-length", b"2")], b"{}"):
+        await cycle.send(message)  # type: ignore[arg-type]  # a message of one of its kinds
+        await response.send(message)
+
+    assert _lines(ours.data) == _lines(theirs.data)
 
 
 async def test_a_piece_waits_for_a_client_that_does_not_read() -> None:
     transport = Written()
     cycle = cycle_of(transport, method="GET", keep_alive=True)
-    response = Response(cycle)
+    response = ResponseWriter(cycle)
     await response.send(STREAM[0])
     before = transport.data
     cycle.flow.pause_writing()
@@ -154,7 +199,7 @@ async def test_a_piece_waits_for_a_client_that_does_not_read() -> None:
 
 
 async def test_a_piece_before_the_head_or_after_the_end_is_refused() -> None:
-    response = Response(cycle_of(Written(), method="GET", keep_alive=True))
+    response = ResponseWriter(cycle_of(Written(), method="GET", keep_alive=True))
 
     with pytest.raises(RuntimeError):
         await response.send(STREAM[1])

@@ -14,7 +14,9 @@ def main() -> NoReturn:
     """Run the command. SIGTERM ends it with 0 even while its modules are being imported, which is why that happens here."""
     for number in SIGNALS:
         signal.signal(number, _leave)
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # there are none, and to look for them takes a twentieth of the time to live
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "__all__"
+    )  # there are none, and to look for them takes a twentieth of the time to live
     gc.disable()  # while everything that is made is there to stay, the search for garbage is a tenth of the time to ready
     try:
         from chatbot_service.command import run  # noqa: PLC0415  after the signal handlers

@@ -21,7 +21,7 @@ from chatbot_service.middleware import new_id
 from chatbot_service.port import Port
 from chatbot_service.reader import ReaderWatch
 from chatbot_service.refusals import build_refusal, derive_problem
-from chatbot_service.response import Response
+from chatbot_service.response import ResponseWriter
 
 MAX_PIPELINED = 10
 READ_AHEAD = 8
@@ -31,7 +31,7 @@ MAX_AHEAD_BYTES = 64 * 1024
 MAX_UNREAD_BYTES = 1024 * 1024
 """Taken in of a request that has had its answer."""
 WRITE_BUFFER_BYTES = 32 * 1024
-"""What may wait here for the client to read before the application has to; one more write may come on top."""
+"""What may wait here for the client to read before the application has to; one more write, and a ping, may come on top."""
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -243,7 +243,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, Response(cycle).send))
+        super()._start_asgi_task(cycle, lambda scope, receive, _send: app(scope, receive, ResponseWriter(cycle).send))
 
     def on_response_complete(self) -> None:
         """Go on with the next request, if one waits."""

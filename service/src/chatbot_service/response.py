@@ -1,9 +1,10 @@
-"""What an answer costs most by, in bytes: its head, for which uvicorn searches each field twice, and each piece of a stream.
+"""Answers in bytes, as far as they cost most: the head, for which uvicorn searches each field twice, and each piece of a stream.
 
 The end of an answer, and whatever has to wait, is uvicorn's. Fields come with names in lower case, and without Connection and
 Transfer-Encoding, which are written here.
 """
 
+import sys
 from collections.abc import Awaitable, Generator, Sequence
 from typing import Any
 
@@ -21,43 +22,50 @@ def build_head(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     return b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
 
-class Response:
+class ResponseWriter:
     """Writes the answer to the request of `cycle` as far as it can be written at once, and leaves everything else to that."""
 
-    __slots__ = ("_cycle",)
+    __slots__ = ("_cycle", "_until_close")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
+        self._until_close = False
 
     def send(self, message: Any) -> Awaitable[None]:
         """Send `message`, as ASGI says; raises RuntimeError for a line break in a field."""
         cycle = self._cycle
+        if self._until_close and not message.get("more_body"):
+            cycle.expected_content_length = len(message.get("body", b""))  # so that uvicorn, which counts, finds the end to be right
         if cycle.disconnected or cycle.flow.write_paused:
             return cycle.send(message)
-        if not cycle.response_started and message["type"] == "http.response.start":
-            head = self._build(message["status"], [*cycle.default_headers, *message["headers"]])
-            cycle.response_started = True
-            cycle.waiting_for_100_continue = False
-            cycle.transport.write(head)
+        if not cycle.response_started:
+            if message["type"] != "http.response.start":
+                return cycle.send(message)
+            self._begin(message["status"], [*cycle.default_headers, *message["headers"]])
             return _WRITTEN
         if cycle.chunked_encoding and not cycle.response_complete and message.get("more_body") and (body := message.get("body")):
             cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
             return _WRITTEN
         return cycle.send(message)
 
-    def _build(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
-        """Return the head, once it is noted how the body will be framed: RFC 9112, section 6."""
+    def _begin(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Write the head and note how the body will be framed: RFC 9112, section 6, which knows no chunks for HTTP/1.0."""
         cycle = self._cycle
         length = dict(fields).get(b"content-length")
-        if length is not None:
-            cycle.expected_content_length = int(length)
-            cycle.chunked_encoding = False
-        elif cycle.scope["method"] != "HEAD" and status not in WITHOUT_BODY:
-            cycle.chunked_encoding = True
+        is_open = length is None and cycle.scope["method"] != "HEAD" and status not in WITHOUT_BODY
+        until_close = is_open and cycle.scope["http_version"] == "1.0"
+        if is_open and not until_close:
             fields.append((b"transfer-encoding", b"chunked"))
-        if not cycle.keep_alive:
+        if until_close or not cycle.keep_alive:
             fields.append((b"connection", b"close"))
-        return build_head(status, fields)
+        head = build_head(status, fields)
+        self._until_close = until_close
+        cycle.chunked_encoding = is_open and not until_close
+        cycle.expected_content_length = sys.maxsize if until_close else int(length or 0)
+        cycle.keep_alive = cycle.keep_alive and not until_close
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write(head)
 
 
 class _Written:

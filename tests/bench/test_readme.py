@@ -22,10 +22,15 @@ def rows(text: str, *, columns: str) -> dict[str, list[str]]:
 
 
 def test_the_readme_quotes_the_results() -> None:
+    required = rows(RESULTS, columns="| what | required")
     ratios = rows(RESULTS, columns="request ÷ Go proxy | request")
     idle = rows(RESULTS, columns="| idle, MB |")
     held = rows(RESULTS, columns="| asked | held |")
-    quoted = rows((ROOT / "README.md").read_text(), columns="a request | a streamed event")
+    readme = (ROOT / "README.md").read_text()
+    quoted = rows(readme, columns="a request | a streamed event")
     del quoted["---"]
+    against_go = required["request ÷ Go proxy"][2], required["event ÷ Go proxy"][2]
 
+    assert "a request costs {} and an event {} of the Go proxy's".format(*against_go) in readme
+    assert "chatbot-service" in quoted
     assert quoted == {name: [ratios[name][0], ratios[name][3], idle[name][2], held.get(name, ["-"])[-1]] for name in quoted}

@@ -21,7 +21,7 @@ from tests.docs.pages import DOCS, Block, commands
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disturbed")]
 
 PLAIN = "plain-to-operator.md"
-WALK = ("installing.md", "operations.md", "troubleshooting.md", "reporting-issues.md", PLAIN)
+WALK = ("installing.md", "api.md", "operations.md", "troubleshooting.md", "reporting-issues.md", PLAIN)
 NAMESPACES = (SYSTEM_NAMESPACE, "chatbot-demo", "plain")
 CHATBOT = "general-purpose-chatbot"
 NEW_KEY = "another-demo-key"
@@ -36,8 +36,11 @@ class Reader:
     variables: dict[str, str]
 
     def run(self, blocks: Sequence[Block]) -> None:
-        """Run the commands as one script; bash says each before it runs it, and ends at the first that fails, which fails the test."""
-        script = "".join(f"# {block.place}\n{block.text}" for block in blocks)
+        """Run the commands as one script; bash says each before it runs it, and ends at the first that fails, which fails the test.
+
+        What the page has left running in the background ends with it, as with a terminal that is closed.
+        """
+        script = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "".join(f"# {block.place}\n{block.text}" for block in blocks)
         done = subprocess.run(
             ["bash", "-euxo", "pipefail", "-c", script],
             cwd=self.checkout,

@@ -16,9 +16,9 @@ def test_what_is_no_json_object_is_an_outage(body: bytes) -> None:
         decode(body, what="GET /x")
 
 
-FIELDS = [{"fieldsV1": {"f:env": {'k:{"name":"A"}': {".": {}}}}, "manager": "a"}, {"fieldsV1": {}, "manager": "b"}]
-HOSTILE_FIELDS = [{"fieldsV1": {'k:{"name":"}],"}': {}, 'v:"}]"': {}, 'v:"}]}"': {}}}]
-HOSTILE_NAMES = [{"manager": "}],", "fieldsV1": {"f:}],": {"f:}}]": {}}, "f:}]:": {}}}, {"manager": "}]}"}]
+FIELDS: list[Manifest] = [{"fieldsV1": {"f:env": {'k:{"name":"A"}': {".": {}}}}, "manager": "a"}, {"fieldsV1": {}, "manager": "b"}]
+HOSTILE_FIELDS: list[Manifest] = [{"fieldsV1": {'k:{"name":"}],"}': {}, 'v:"}]"': {}, 'v:"}]}"': {}}}]
+HOSTILE_NAMES: list[Manifest] = [{"manager": "}],", "fieldsV1": {"f:}],": {"f:}}]": {}}, "f:}]:": {}}}, {"manager": "}]}"}]
 
 
 def some_list(managed: Manifest, later: Manifest) -> bytes:
@@ -36,7 +36,9 @@ def test_managed_fields_are_left_out_and_nothing_else(fields: list[Manifest], la
     assert answer == orjson.loads(some_list({}, later))
 
 
-@given(names=st.lists(st.text('}]{[",:\\\\f.', max_size=10), min_size=1, max_size=3), value=st.sampled_from([{}, {".": {}}, {"f:name": {}}]))
+@given(
+    names=st.lists(st.text('}]{[",:\\\\f.', max_size=10), min_size=1, max_size=3), value=st.sampled_from([{}, {".": {}}, {"f:name": {}}])
+)
 def test_managed_fields_may_have_any_names(names: list[str], value: Manifest) -> None:
     fields = [{"fieldsV1": {"f:metadata": dict.fromkeys(names, value)}, "manager": name} for name in names]
 

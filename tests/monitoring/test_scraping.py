@@ -1,6 +1,7 @@
 """Both ways to be scraped, by the Prometheus operator's objects and by a plain configuration, find the same pods and name them alike."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,7 +69,7 @@ def test_the_operators_pods_are_none_of_the_chatbots() -> None:
 @pytest.mark.programs
 @pytest.mark.skipif(bool(missing("promtool")), reason=missing("promtool"))
 def test_the_configuration_is_what_prometheus_reads() -> None:
-    command = [BINARIES["promtool"].path, "check", "config", CONFIGURATION]
+    command: list[str | Path] = [BINARIES["promtool"].path, "check", "config", CONFIGURATION]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr

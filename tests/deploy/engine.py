@@ -8,6 +8,7 @@ the control groups, is removed at the end.
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from devcluster.processes import wait_until
 
 CONTROL_GROUP = "chatbot-compose-test"
 PYTHON = "/opt/chatbot/bin/python"
+_OTHERS = re.compile(r"COMPOSE_|DOCKER_|(ADMIN_)?PORT$|BIND_ADDRESS$|IMAGE_PREFIX$|VERSION$|.*_proxy$", re.IGNORECASE)
+"""Variables of the surroundings that would win over `.env`, lead to another engine, or past the ports of this machine."""
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
 
@@ -41,8 +44,7 @@ class Engine:
 
     def run(self, *argv: str | Path, cwd: Path | None = None, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command that talks to this engine; one that fails, fails the test with what it said."""
-        others = {"VERSION", "COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
-        inherited = {name: value for name, value in os.environ.items() if name not in others and "PROXY" not in name.upper()}
+        inherited = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
         environment = inherited | {"DOCKER_HOST": f"unix://{self.socket}"} | variables
         done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
         if check:

@@ -16,6 +16,7 @@ from tests.deploy.engine import Engine, control_groups
 pytestmark = pytest.mark.images
 
 HEALTHY_SECONDS = 60.0
+LOG_SECONDS = 10.0
 ASK = ("http://127.0.0.1:8080/api/chat", "--json", '{"message": "Hello, how are you?"}')
 
 
@@ -53,10 +54,13 @@ def test_the_service_has_its_documented_name_and_the_simulator_is_beside_it(runn
 
 
 def test_requests_are_found_in_the_log_by_grep(running: Engine) -> None:
-    running.chat()
+    identity = running.chat()["correlation_id"]
 
     script = f"docker logs {CHATBOT} | grep 'HTTP request completed' | grep '\"http_status\":200'"
-    assert json.loads(running.run("sh", "-c", script).stdout.splitlines()[-1])["http_path"] == "/api/chat"
+    # The line follows its answer by a few milliseconds.
+    wait_until(
+        lambda: identity in running.run("sh", "-c", script, check=False).stdout, what="the request's line", timeout_seconds=LOG_SECONDS
+    )
 
 
 def test_metrics_are_for_this_machine_alone(running: Engine) -> None:
@@ -170,8 +174,14 @@ def outage(running: Engine) -> str:
     behave(running, {"error": {"status": 500}})
     answers = [running.curl("--no-fail-with-body", *ASK) for _ in range(2)]  # three attempts each, of which five are enough
     behave(running, {})
+    wait_until(lambda: "circuit breaker opened" in log(running), what="the breaker's line", timeout_seconds=LOG_SECONDS)
     assert [json.loads(answer)["code"] for answer in answers] == ["upstream_error", "upstream_error"]
     return f"docker logs {CHATBOT}"
+
+
+def log(engine: Engine) -> str:
+    """Return what the service has logged."""
+    return engine.docker("logs", CHATBOT)
 
 
 def behave(engine: Engine, faults: dict[str, object]) -> None:

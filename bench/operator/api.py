@@ -72,6 +72,12 @@ class Readiness:
                 self._ready[name] = generation, time.monotonic()
             self._changed.notify_all()
 
+    def wait_for(self, count: int, *, seconds: float) -> None:
+        """Wait until at least `count` resources are Ready; raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._ready) >= count, timeout=seconds):
+                raise TimeoutError(f"{len(self._ready)} resources were Ready after {seconds:.0f} s, {count} were awaited")
+
     def wait(self, generations: Mapping[str, int], *, seconds: float) -> dict[str, float]:
         """Return since when each is Ready at its generation or a newer one, on the monotonic clock; raises TimeoutError."""
         end = time.monotonic() + seconds

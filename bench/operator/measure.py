@@ -28,6 +28,9 @@ QUIET_SECONDS_A_POLL = 0.0005
 """Whoever uses less of a core than this, beside so much for each report that it asks for, has nothing left to do."""
 START_SECONDS = 60.0
 RESTORE_SECONDS = 30.0
+MOST_ON_THEIR_WAY = 200
+"""Resources that are not Ready yet, before more are created: behind the control plane's queue, minutes long at a fixed pace, each would
+cost the candidate more for every minute that it waits."""
 OTHERS_IDLE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 DELETED = (
@@ -135,7 +138,8 @@ class _Phases:
     def _new(self, program: Program) -> None:
         self.arena.audit.read()
         cpu, created, generations = program.cpu_seconds(), {}, {}
-        for name in self._paced(self.resources, self.extent.creations_per_second):
+        for position, name in enumerate(self._paced(self.resources, self.extent.creations_per_second)):
+            self.arena.ready.wait_for(position + 1 - MOST_ON_THEIR_WAY, seconds=self._patience)
             created[name] = time.monotonic()
             generations[name] = self.arena.create(name)
         ready = self.arena.ready.wait(generations, seconds=self._patience)
@@ -192,11 +196,12 @@ class _Phases:
 
     @staticmethod
     def _paced(count: int, per_second: float) -> Iterator[str]:
-        """Yield `count` resources, as often as `per_second` says, however long each takes."""
-        began = time.monotonic()
+        """Yield `count` resources, as often as `per_second` says at the most."""
+        due = time.monotonic()
         for position in range(count):
-            time.sleep(max(0.0, began + position / per_second - time.monotonic()))
+            time.sleep(max(0.0, due - time.monotonic()))
             yield _name(position)
+            due = max(due, time.monotonic() - 1) + 1 / per_second
 
     @property
     def _samples(self) -> int:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -18,9 +20,33 @@ def manifest(name: str = "a", version: int = 1, *, kind: str = "Service", owner:
     }
 
 
+MEMORY = """
+from pathlib import Path
+from chatbot_operator.cache import Entry
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+def entry(number):
+    metadata = {"namespace": "team", "name": f"bot-{number}", "resourceVersion": "1"}
+    return Entry.of({"kind": "Service", "metadata": metadata, "spec": {"text": "x" * 2500}})
+
+entry(0)
+before = resident_bytes()
+entries = [entry(number) for number in range(4000)]
+print((resident_bytes() - before) / sum(len(entry.body) for entry in entries))
+"""
+
+
 @pytest.fixture
 def cache() -> Cache:
     return Cache()
+
+
+def test_an_object_takes_little_more_memory_than_its_json() -> None:
+    share = subprocess.run([sys.executable, "-c", MEMORY], check=True, capture_output=True, text=True, timeout=60).stdout
+
+    assert float(share) < 1.4
 
 
 def test_newer_object_replaces_an_older_one_and_is_news(cache: Cache) -> None:

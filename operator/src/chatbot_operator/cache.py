@@ -79,7 +79,7 @@ class Entry(NamedTuple):
             owner=owner["uid"] if owner else None,
             resource=resource_key(manifest),
             intent=_intent(metadata),
-            body=orjson.dumps(manifest),
+            body=bytes(memoryview(orjson.dumps(manifest))),  # a copy: what orjson returns keeps the room that it grew into
         )
 
     def manifest(self) -> Manifest:

@@ -26,7 +26,8 @@ from chatbot_operator.bodies import APPLY, encode
 from chatbot_operator.names import FIELD_MANAGER
 from chatbot_operator.resource import API_VERSION, KIND, PLURAL, Manifest
 
-PAGE_SIZE = 500
+PAGE_SIZE = 100
+"""Decoded at once, for each kind of object, when the operator starts; memory that it needs only then stays its own."""
 WATCH_SILENCE_SECONDS = 90
 """The API server sends a bookmark about every minute: a longer silence is a dead connection."""
 

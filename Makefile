@@ -24,7 +24,7 @@ BY_MODULE := -n 2 --dist loadfile
 # Three, one of which waits through outages, and those modules first that take longest.
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test clean
+.PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test sbom scan clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,12 @@ monitoring-test: setup ## a real Prometheus watches real chatbots: alerts fire a
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(STEP) "Prometheus" $(BIN)/python -m devcluster build promtool prometheus
 	@SOAK=1 $(STEP) "alerts and dashboards" $(BIN)/pytest -q tests/monitoring tests/cluster/test_monitoring.py
+
+sbom: images ## what is in each image, as CycloneDX JSON in .build/sbom, on demand
+	@$(STEP) "bills of materials" $(BIN)/python -m scripts.sbom
+
+scan: sbom ## secrets, unsafe calls, container posture, known vulnerabilities, on demand
+	@$(STEP) "scanners" $(BIN)/python -m scripts.scan
 
 clean: ## remove what the build made here (not the caches)
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -102,9 +102,16 @@ BINARIES: Mapping[str, Binary] = {
         Binary("kubeconform", versions.KUBECONFORM, "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"),
         prometheus("promtool"),
         prometheus("prometheus"),
+        Binary(
+            "gitleaks",
+            versions.GITLEAKS,
+            "gitleaks",
+            "github.com/zricethezav/gitleaks/v8",
+            (f"github.com/zricethezav/gitleaks/v8/version.Version={versions.GITLEAKS}",),
+        ),
     )
 }
-ON_DEMAND = ("promtool", "prometheus")  # no part of a cluster: built for those who ask by name
+ON_DEMAND = ("promtool", "prometheus", "gitleaks")  # no part of a cluster: built for those who ask by name
 ALWAYS = tuple(name for name in BINARIES if name not in ON_DEMAND)
 CONTROL_PLANE = ("kube-apiserver", "kubectl", "kube-controller-manager", "etcd")
 

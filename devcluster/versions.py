@@ -9,6 +9,7 @@ HEALTH = "1"
 KWOK = "0.8.0"
 KUBECONFORM = "0.8.0"
 PROMETHEUS = "0.316.0"
+GITLEAKS = "8.30.1"
 
 GO = "1.26"  # the oldest Go that compiles them
 GO_FETCHING = "1.21"  # the oldest Go that fetches a newer one through the module proxy by itself

@@ -47,6 +47,7 @@ def stand_in_for_go(
         ("kwok", f"sigs.k8s.io/kwok v{versions.KWOK}"),
         ("kubeconform", f"github.com/yannh/kubeconform v{versions.KUBECONFORM}"),
         ("prometheus", f"github.com/prometheus/prometheus v{versions.PROMETHEUS}"),
+        ("gitleaks", f"github.com/zricethezav/gitleaks/v8 v{versions.GITLEAKS}"),
     ],
 )
 def test_tools_module_requires_the_version(module: str, requirement: str) -> None:
@@ -222,7 +223,7 @@ def test_what_no_cluster_needs_is_built_by_name_only(monkeypatch: pytest.MonkeyP
     build()
 
     assert asked == [name for name in BINARIES if name not in binaries.ON_DEMAND]
-    assert set(binaries.ON_DEMAND) == {"promtool", "prometheus"}
+    assert set(binaries.ON_DEMAND) == {"promtool", "prometheus", "gitleaks"}
 
 
 def test_prometheus_is_stamped_and_discovers_in_kubernetes_only() -> None:

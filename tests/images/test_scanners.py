@@ -4,13 +4,15 @@ A package that a scanner does not see is one that it never warns of, so what the
 package, the metadata of each Python distribution, and the release that both belong to.
 """
 
+import json
 import re
 from email.parser import HeaderParser
+from urllib.parse import unquote
 
 import pytest
 from packaging.requirements import Requirement
 
-from scripts import images
+from scripts import images, sbom
 from tests.images.conftest import ROOT, Image
 
 pytestmark = pytest.mark.images
@@ -41,3 +43,21 @@ def test_grype_and_trivy_cannot_scan_without_vulnerability_data_but_see_debians_
     assert all(record["Version"] and record["Architecture"] for record in records)
     assert re.search(r"^ID=debian$", release, re.MULTILINE)
     assert re.search(r'^VERSION_ID="?13"?$', release, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def bills(unpacked: dict[str, Image]) -> dict[str, set[str]]:
+    """What `make sbom` lists for each image, as package URLs without what follows the version."""
+    found = {}
+    for name in sbom.write():
+        components = json.loads(sbom.path_of(name).read_text())["components"]
+        found[name] = {unquote(component["purl"].partition("?")[0]) for component in components if "purl" in component}
+    return found
+
+
+def test_bill_of_materials_lists_every_locked_distribution_and_debians_packages(image: Image, bills: dict[str, set[str]]) -> None:
+    python = {f"pkg:pypi/{name}@{version}" for name, version in locked(image).items()}
+    debian = {purl.split("@")[0] for purl in bills[image.name] if purl.startswith("pkg:deb/debian/")}
+
+    assert sorted(python - bills[image.name]) == []
+    assert {f"pkg:deb/debian/{path.name}" for path in (image.rootfs / "var/lib/dpkg/status.d").iterdir()} == debian

@@ -36,7 +36,7 @@ class Log:
 
     def used(self) -> set[Right]:
         """Return the rights that were needed and there."""
-        return {right for event in self.events if not _is_forbidden(event) for right in _rights(event)}
+        return {right for event in self.events if not _is_forbidden(event) for right in rights_of(event)}
 
     def forbidden(self) -> list[str]:
         """Return the requests for which a right was missing."""
@@ -47,7 +47,7 @@ def _is_forbidden(event: Manifest) -> bool:
     return bool((event.get("annotations") or {}).get("authorization.k8s.io/decision") == "forbid")
 
 
-def _rights(event: Manifest) -> Iterator[Right]:
+def rights_of(event: Manifest) -> Iterator[Right]:
     """Yield what the request needed: an apply that creates must be allowed to patch and to create."""
     reference = event["objectRef"]
     group, resource = reference.get("apiGroup", ""), "/".join(filter(None, (reference["resource"], reference.get("subresource"))))

@@ -11,6 +11,7 @@ import yaml
 from devcluster.state import state_folder
 from scripts.commands import Failed, Tools
 from scripts.installation import RELEASE, SYSTEM_NAMESPACE
+from tests.api.rights import granted, rights_of
 from tests.cluster.places import CHATBOT, ROOT, Manifest, Place, new_place, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -159,8 +160,9 @@ def test_missing_secret_is_explained_and_heals_by_itself(bare_place: Place) -> N
     assert place.ask()
 
 
-def test_operator_has_every_right_that_it_used(log_start: int, serving: Place) -> None:
+def test_operator_has_every_right_that_it_used_from_the_chart(log_start: int, serving: Place) -> None:
     requests = operator_requests(log_start)
 
     assert requests
     assert [entry["requestURI"] for entry in requests if entry["annotations"]["authorization.k8s.io/decision"] != "allow"] == []
+    assert {right for entry in requests if "objectRef" in entry for right in rights_of(entry)} - granted() == set()

@@ -34,6 +34,20 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],  # user, verb, resource and answer of every request, and no content: no Secret is logged
 }
+POD_SECURITY = {
+    "apiVersion": "apiserver.config.k8s.io/v1",
+    "kind": "AdmissionConfiguration",
+    "plugins": [
+        {
+            "name": "PodSecurity",
+            "configuration": {
+                "apiVersion": "pod-security.admission.config.k8s.io/v1",
+                "kind": "PodSecurityConfiguration",
+                "defaults": {"enforce": "restricted", "enforce-version": "latest"},  # a namespace's own label overrides it
+            },
+        }
+    ],
+}
 
 
 class KubectlFailed(DevclusterError):
@@ -130,6 +144,8 @@ class ControlPlane:
     def _start_api_server(self) -> bool:
         policy = self.state / "audit-policy.json"
         write_private(policy, json.dumps(AUDIT_POLICY).encode())
+        admission = self.state / "admission.json"
+        write_private(admission, json.dumps(POD_SECURITY).encode())
         serving = self._serving()
         kubelet_client = self.authority.issue("kubelet-client", name=self.kubelet_client)
         flags = [
@@ -143,6 +159,7 @@ class ControlPlane:
             "--anonymous-auth=false",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
+            *([f"--admission-control-config-file={admission}"] if self.node_address else []),  # its pods run on this very machine
             "--allow-privileged",
             f"--client-ca-file={self.authority.certificate}",
             f"--tls-cert-file={serving.certificate}",

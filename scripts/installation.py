@@ -23,6 +23,7 @@ IMAGES = (SERVICE, OPERATOR, SIMULATOR)
 RELEASE, SYSTEM_NAMESPACE = "chatbot-operator", "chatbot-system"
 NAMESPACE, CHATBOT = "chatbot-demo", "general-purpose-chatbot"
 SECRET, SECRET_KEY = "chatbot-secrets", "anthropic-api-key"
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 DEMO_LABEL, IMAGES_ANNOTATION = "chatbot.dev/demo", "chatbot.dev/demo-images"
 FIELD_MANAGER = "chatbot-demo"
 
@@ -131,7 +132,7 @@ def apply(tools: Tools, manifest: Mapping[str, Any] | str) -> None:
 
 
 def _namespace(name: str, images: Images) -> dict[str, Any]:
-    labels = {DEMO_LABEL: "true", "pod-security.kubernetes.io/enforce": "restricted"}
+    labels = {DEMO_LABEL: "true"} | RESTRICTED
     return {
         "apiVersion": "v1",
         "kind": "Namespace",

@@ -3,7 +3,6 @@
 Tests that use them are marked `cluster`.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from scripts.installation import CRD, IMAGES, RELEASE, SYSTEM_NAMESPACE, archive
 from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, Place, namespace_manifest, new_place
 
 DEMO = "chatbot.dev/demo"
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,10 +55,9 @@ def kubectl(devcluster: ControlPlane) -> Callable[..., str]:
 
 @pytest.fixture
 def namespace(devcluster: ControlPlane) -> Iterator[str]:
-    """A namespace of the test's own under the restricted Pod Security standard."""
+    """A namespace of the test's own, under the restricted Pod Security standard as every one of the devcluster."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    devcluster.kubectl("create", "--filename=-", input=json.dumps(manifest))
+    devcluster.kubectl("create", "namespace", name)
     yield name
     devcluster.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from scripts.chat import stream_answer
 from scripts.commands import Tools
+from scripts.installation import RESTRICTED
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM_NAMESPACE = "e2e-upstream"
@@ -36,7 +37,7 @@ SMALL: Manifest = {
 
 def namespace_manifest(name: str) -> str:
     """Return a namespace under the restricted Pod Security standard."""
-    labels = {"pod-security.kubernetes.io/enforce": "restricted", NAMESPACE_LABEL: "true"}
+    labels = {NAMESPACE_LABEL: "true"} | RESTRICTED
     return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 

@@ -15,7 +15,7 @@ from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder
 from scripts.commands import API_KEY_VARIABLE, Tools
-from scripts.installation import CHATBOT, NAMESPACE, SECRET
+from scripts.installation import CHATBOT, NAMESPACE, RESTRICTED, SECRET, SYSTEM_NAMESPACE
 from tests.cluster.leftovers import leftovers
 
 # It removes the cluster: after all others.
@@ -86,6 +86,12 @@ def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.Comple
     assert again.returncode == 0, again.stdout + again.stderr
     assert time.monotonic() - started < WARM_SECONDS
     assert demo_tools.kubectl(*everywhere) == before
+
+
+def test_both_namespaces_ask_for_the_restricted_standard(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:
+    labels = {name: demo_tools.kubectl_json("get", "namespace", name)["metadata"]["labels"] for name in (NAMESPACE, SYSTEM_NAMESPACE)}
+
+    assert [name for name, found in labels.items() if not RESTRICTED.items() <= found.items()] == []
 
 
 def test_key_reaches_the_secret_and_no_screen(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:

@@ -300,9 +300,8 @@ def manifests() -> Sequence[dict[str, Any]]:
     deployment = {"replicas": 2, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
     ports = [{"port": 80, "targetPort": 8080}]
     service = {"type": "NodePort", "selector": labels, "ports": ports}
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     return (
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": restricted}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe", "namespace": NAMESPACE}, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "probe", "namespace": NAMESPACE}, "spec": service},
         {

@@ -81,7 +81,7 @@ def rules_named(manifests: list[dict[str, Any]], name: str) -> list[dict[str, An
 ON = "--set=monitoring.rules.enabled=true"
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
     manifests = render()
 
@@ -89,12 +89,12 @@ def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
     assert not [manifest for manifest in manifests if "grafana_dashboard" in manifest["metadata"].get("labels", ())]
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_the_rendered_rules_are_the_file(render: Render) -> None:
     assert groups(render(ON)) == yaml.safe_load(RULES.read_text())["groups"]
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_alerts_can_be_left_out_changed_and_linked_to_other_runbooks(render: Render) -> None:
     overrides = {
         "ChatbotMemoryHigh": {"for": "1h", "expr": "vector(1)", "labels": {"severity": "info"}},
@@ -114,7 +114,7 @@ def test_alerts_can_be_left_out_changed_and_linked_to_other_runbooks(render: Ren
     assert memory["annotations"]["runbook_url"] == "https://runbooks.example.com/chatbots/ChatbotMemoryHigh.md"
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tmp_path: Path) -> None:
     text = (CHART.parents[1] / "docs" / "monitoring.md").read_text()
     first, changed = (block for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL) if block.startswith("monitoring:"))
@@ -126,7 +126,7 @@ def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tm
     assert rules_named(render(f"--values={tmp_path}/changed.yaml"), "ChatbotCPUHigh") == []
 
 
-@pytest.mark.api
+@pytest.mark.programs
 @pytest.mark.parametrize(
     ("option", "named"),
     [
@@ -152,7 +152,7 @@ def test_the_values_schema_knows_every_alert() -> None:
     assert set(schema["$defs"]["alert"]["enum"]) == ALERTS
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_the_operator_is_scraped_through_a_service_and_keeps_its_own_labels(render: Render) -> None:
     manifests = render("--set=monitoring.serviceMonitor.enabled=true", "--set=monitoring.serviceMonitor.labels.release=prometheus")
 
@@ -167,7 +167,7 @@ def test_the_operator_is_scraped_through_a_service_and_keeps_its_own_labels(rend
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
 
 
-@pytest.mark.api
+@pytest.mark.programs
 def test_dashboards_are_config_maps_that_the_sidecar_finds(render: Render) -> None:
     manifests = render("--set=monitoring.dashboards.enabled=true", "--set=monitoring.dashboards.annotations.grafana_folder=Chatbots")
 

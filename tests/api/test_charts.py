@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chatbot_operator.resource import API_VERSION, KIND
 from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane, KubectlFailed
+from tests.api.dry_run import DryRun, RefusedError
+from tests.api.operator_process import wait_until
 from tests.api.schemas import LOCATION, write_schemas
 from tests.charts.rendering import CHATBOT, OPERATOR, ROOT, Manifest, render, rendered
 from tests.charts.test_chatbot_operator import EXTRAS
@@ -89,6 +92,28 @@ def test_chatbot_s_chart_conforms(schemas: Path, namespaces: list[str], control_
 
         assert conform(schemas, rendered(*release)) == ""
         assert server_refusal(control_plane_with_crd, render(*release)) == ""
+
+
+def test_policy_of_a_release_covers_the_namespaces_that_it_looks_after(namespaces: list[str], control_plane_with_crd: ControlPlane) -> None:
+    release = f"policy-{namespaces[0]}"
+    options = ("--show-only=templates/admission.yaml", f"--set=watchNamespaces={{{namespaces[0]}}}")
+    control_plane_with_crd.kubectl("apply", "--server-side", "--filename=-", input=rendered(OPERATOR, *options, release=release))
+    gateway = {"spec": {"upstream": {"baseURL": "https://gateway.example.com"}}}
+    chatbot = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "bot"}, **gateway}
+
+    def refusal(namespace: str) -> str:
+        with DryRun.of(control_plane_with_crd, namespace=namespace) as dry_run:
+            try:
+                dry_run.create(chatbot)
+            except RefusedError as refused:
+                return str(refused)
+        return ""
+
+    try:
+        wait_until(lambda: refusal(namespaces[0]), lambda said: "must not send requests to https://gateway.example.com" in said)
+        assert refusal(namespaces[1]) == ""
+    finally:
+        control_plane_with_crd.kubectl("delete", "--filename=-", input=rendered(OPERATOR, *options, release=release))
 
 
 def test_check_finds_what_does_not_conform(schemas: Path) -> None:

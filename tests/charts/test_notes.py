@@ -29,6 +29,8 @@ def test_defaults_need_no_warning(chart: str) -> None:
         ("podDisruptionBudget.minAvailable=51%", "podDisruptionBudget.minAvailable (51%) leaves none of 2 replicas"),
         ("admission.enabled=false", "admission.enabled is false"),
         ("crds.keep=false", "crds.keep is false"),
+        ("monitoring.rules.enabled=true", "monitoring.rules.enabled without monitoring.serviceMonitor.enabled"),
+        ("monitoring.rules.enabled=true", "monitoring.rules.runbookBaseURL is empty"),
     ],
 )
 def test_operator_s_notes_warn(value: str, warning: str) -> None:

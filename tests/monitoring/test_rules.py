@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chatbot_service.metrics import _FIRST_TOKEN_SECONDS, _REQUEST_SECONDS
 from devcluster.binaries import BINARIES, binary
 from tests.monitoring.alerts import ALERTS, RULES
 from tests.monitoring.prometheus import missing
@@ -91,7 +92,31 @@ def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
 
 @pytest.mark.programs
 def test_the_rendered_rules_are_the_file(render: Render) -> None:
-    assert groups(render(ON)) == yaml.safe_load(RULES.read_text())["groups"]
+    """Beside the operator that must be there: the release's, since another one would be no better than none."""
+    here = 'absent(controller_runtime_max_concurrent_reconciles{controller="chatbotdeployment"'
+    expected = RULES.read_text().replace(here, f'{here}, namespace="team"')
+
+    assert groups(render(ON, "--namespace=team")) == yaml.safe_load(expected)["groups"]
+
+
+@pytest.mark.programs
+def test_objectives_are_what_the_values_say(render: Render) -> None:
+    wanted = {"latencySeconds": 10, "errorPercent": 0.1, "availabilityPercent": 99.95}
+    rules = [
+        rule for group in groups(render(ON, f"--set-json=monitoring.rules.objectives={json.dumps(wanted)}")) for rule in group["rules"]
+    ]
+
+    burning = [rule for rule in rules if rule.get("alert", "").endswith("BudgetBurn")]
+    budgets = {(rule["alert"], budget) for rule in burning for budget in re.findall(r" \* ([0-9.e-]+)", rule["expr"])}
+    said = {re.findall(r'"(.*)"', rule["annotations"]["summary"])[0] for rule in burning}
+    assert budgets == {
+        ("ChatbotErrorBudgetBurn", "0.001"),
+        ("ChatbotAvailabilityBudgetBurn", "0.0005"),
+        ("ChatbotLatencyBudgetBurn", "0.05"),
+    }
+    assert said == {"errors < 0.1 %", "availability > 99.95 %", "p95 < 10 s"}
+    assert set(re.findall(r'le="[^"]*"', json.dumps([rule["expr"] for rule in rules]).replace("\\", ""))) == {'le="10.0"'}
+    assert "3 s" not in "".join(rule["annotations"]["description"] for rule in burning)
 
 
 @pytest.mark.programs
@@ -123,7 +148,9 @@ def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tm
 
     kinds = {manifest["kind"] for manifest in render(f"--values={tmp_path}/first.yaml")}
     assert kinds >= {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
-    assert rules_named(render(f"--values={tmp_path}/changed.yaml"), "ChatbotCPUHigh") == []
+    changed_rules = render(f"--values={tmp_path}/changed.yaml")
+    assert rules_named(changed_rules, "ChatbotCPUHigh") == []
+    assert "0.005" in rules_named(changed_rules, "ChatbotErrorBudgetBurn")[0]["expr"]
 
 
 @pytest.mark.programs
@@ -136,6 +163,7 @@ def test_the_values_of_the_documents_are_what_the_chart_takes(render: Render, tm
         ("overrides.ChatbotDown.for=soon", "for"),
         ("overrides.ChatbotErrorBudgetBurn.expr=vector(1)", "has several rules"),
         ("runbookBaseURL=https://runbooks.example.com/", "runbookBaseURL"),
+        ("objectives.latencySeconds=4", "latencySeconds"),
     ],
 )
 def test_wrong_values_are_refused_by_name(option: str, named: str) -> None:
@@ -144,6 +172,13 @@ def test_wrong_values_are_refused_by_name(option: str, named: str) -> None:
 
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_the_latencies_to_choose_from_are_bounds_of_both_histograms() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["monitoring"]["properties"]["rules"]["properties"]
+    bounds = {*_REQUEST_SECONDS} & {*_FIRST_TOKEN_SECONDS}
+
+    assert {*schema["objectives"]["properties"]["latencySeconds"]["enum"]} == {bound for bound in bounds if bound >= 1}
 
 
 def test_the_values_schema_knows_every_alert() -> None:

@@ -48,11 +48,31 @@ def test_a_chatbots_pods_are_found_and_named_alike() -> None:
     (discovery,) = configured["kubernetes_sd_configs"]
 
     assert ports(configured) == [endpoint["port"]]
-    assert [selector["label"] for selector in discovery["selectors"]] == [names.OWNED_SELECTOR]
+    assert all(selects(selector["label"], pod["metadata"]["labels"]) for selector in discovery["selectors"] for pod in pod_templates())
     assert monitor["jobLabel"] == names.INSTANCE_LABEL
     assert {rule["targetLabel"]: rule["replacement"] for rule in endpoint["relabelings"]} == {"chatbot": "bot"}
     assert label_sources(configured).items() >= {"job": INSTANCE, "chatbot": INSTANCE}.items()
     assert names.selector_labels("bot")[names.INSTANCE_LABEL] == "bot"
+
+
+def selects(selector: str, labels: dict[str, str]) -> bool:
+    return dict(term.split("=") for term in selector.split(",")).items() <= labels.items()
+
+
+def pod_templates() -> list[Manifest]:
+    """Return the pods of a chatbot: as the operator makes them, and as the plain manifest does."""
+    plain = yaml.safe_load_all((ROOT / "deploy" / "k8s-deployment.yaml").read_text())
+    children = [*desired_state(resource_of(), SETTINGS, 1), *plain]
+    return [child["spec"]["template"] for child in children if child["kind"] == "Deployment"]
+
+
+def test_both_kinds_of_pods_have_the_port_and_the_name() -> None:
+    pods = pod_templates()
+
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["metadata"]["labels"][names.INSTANCE_LABEL]
+        assert "admin" in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
 
 
 def test_the_operators_pods_are_none_of_the_chatbots() -> None:

@@ -32,7 +32,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what Compose reads of a checkout."""
     folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    shutil.copytree(ROOT / "deploy", folder / "deploy", symlinks=True)
     for name in ("docker-compose.yml", ".env.example"):
         shutil.copy(ROOT / name, folder)
     return folder

@@ -1,6 +1,7 @@
 """`docker-compose -f deploy/docker-compose.prod.yml up -d` on a real engine: limits that hold, and a key that comes by file alone."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,7 @@ def configured(engine: Engine, checkout: Path) -> Path:
 @pytest.fixture(scope="module")
 def running(engine: Engine, configured: Path) -> Iterator[Engine]:
     """The engine, with the service as in production but for its upstream, and a key that only root and the service may read."""
-    secrets = configured / "secrets"
-    engine.run("install", "--directory", "--owner=1001", "--mode=0700", secrets)
+    engine.run("install", "--directory", "--owner=1001", "--mode=0700", "secrets", cwd=configured)
     write_key(engine, configured, KEY)
     engine.run(*PRODUCTION, "-f", "elsewhere.yml", "up", "-d", cwd=configured)
     engine.wait_ready()
@@ -48,9 +48,8 @@ def running(engine: Engine, configured: Path) -> Iterator[Engine]:
 
 
 def write_key(engine: Engine, checkout: Path, key: str) -> None:
-    """Give the folder a key file as the head of the Compose file says."""
-    (checkout / "typed").write_text(key)
-    engine.run("install", "--owner=1001", "--mode=0400", "typed", "secrets/anthropic-api-key", cwd=checkout)
+    """Type a key as the head of the Compose file says."""
+    engine.run("sh", "-euc", f"echo {key} | install --owner=1001 --mode=0400 /dev/stdin secrets/anthropic-api-key", cwd=checkout)
 
 
 def key_taken_up(engine: Engine) -> str:
@@ -78,6 +77,17 @@ def test_it_asks_anthropic_whatever_the_settings_say_of_the_simulator(engine: En
     assert set(config["services"]) == {"chatbot"}
 
 
+def test_what_the_settings_say_of_ports_and_images_holds(engine: Engine, checkout: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkout, tmp_path, symlinks=True, dirs_exist_ok=True)
+    (tmp_path / ".env").write_text("PORT=9000\nBIND_ADDRESS=192.0.2.1\nIMAGE_PREFIX=registry.example.com/chatbots/\nVERSION=v1.2.3\n")
+
+    config = yaml.safe_load(engine.run(*PRODUCTION, "config", cwd=tmp_path).stdout)
+    service = config["services"]["chatbot"]
+
+    assert service["image"] == f"registry.example.com/chatbots/{CHATBOT}:v1.2.3"
+    assert "192.0.2.1:9000:8080/tcp" in service["ports"]
+
+
 def test_it_answers_with_the_key_of_the_file(running: Engine) -> None:
     assert running.chat()["message"]
     assert key_taken_up(running)
@@ -102,6 +112,7 @@ def test_one_cpu_and_512_mebibytes_are_the_most_it_gets(running: Engine) -> None
 
     assert (limits["NanoCpus"], limits["Memory"]) == (1_000_000_000, 512 * MEBIBYTE)
     assert (limits["CpuShares"], limits["MemoryReservation"]) == (1024 // 4, 128 * MEBIBYTE)
+    assert limits["PidsLimit"] == 128
 
 
 def test_docker_stats_shows_the_limit(running: Engine) -> None:

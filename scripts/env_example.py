@@ -18,7 +18,8 @@ _HEAD: Final = """\
 
 _CHOICE: Final = """
 # Which API answers. As it stands, a simulator that Compose starts: it takes any key, costs nothing, and its answers are canned.
-# To ask Anthropic's API, empty the first two of these three, give your key to the third, and run docker-compose up -d again.
+# To ask Anthropic's API: docker-compose down, which ends the simulator too (without its profile, Compose would leave it running);
+# then empty the first two of these three, give your key to the third, and docker-compose up -d.
 COMPOSE_PROFILES=simulator
 {base_url}ANTHROPIC_BASE_URL=http://simulator:8000
 {api_key}ANTHROPIC_API_KEY=demo

@@ -1,10 +1,13 @@
 """Every command that the documents promise to users, and the tests that run it as written; what cannot be run here says so in its name."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.docs.pages import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,9 +40,17 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "tests/deploy/test_compose_prod.py::test_one_cpu_and_512_mebibytes_are_the_most_it_gets",
         "tests/deploy/test_compose_prod.py::test_it_is_locked_up_as_in_development",
     ),
+    "docker-compose down": ("tests/deploy/test_compose.py::test_down_ends_the_simulator_too",),
+    "install --directory --owner=1001 --mode=0700 secrets": (
+        "tests/deploy/test_compose_prod.py::test_it_answers_with_the_key_of_the_file",
+    ),
+    "install --owner=1001 --mode=0400 /dev/stdin secrets/anthropic-api-key": (
+        "tests/deploy/test_compose_prod.py::test_it_answers_with_the_key_of_the_file",
+        "tests/deploy/test_compose_prod.py::test_another_key_file_is_taken_up_without_a_restart",
+    ),
     "docker exec general-purpose-chatbot sh": ("tests/deploy/test_compose.py::test_there_is_no_shell",),
     "docker stats": (
-        "tests/deploy/test_compose.py::test_docker_stats_shows_less_memory_than_the_target",
+        "tests/deploy/test_compose.py::test_docker_stats_shows_an_idle_service_below_the_target",
         "tests/deploy/test_compose_prod.py::test_docker_stats_shows_the_limit",
     ),
     # Kubernetes without the operator.
@@ -62,6 +73,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+PAGES = ("README.md", "docs/compose.md")
+HEADS = ("docker-compose.yml", "deploy/docker-compose.prod.yml", "scripts/build.sh")
+OURS = ("docker ", "docker-compose ", "cp .env.example ", "install --", "./scripts/build.sh", "VERSION=")
+
 
 @cache
 def functions_in(file: Path) -> frozenset[str]:
@@ -75,6 +90,31 @@ def test_every_promised_command_has_a_test_that_is_there(command: str) -> None:
     for test in COMMANDS[command]:
         file, name = test.split("::")
         assert name in functions_in(ROOT / file), test
+
+
+def in_head(file: Path) -> set[str]:
+    """Return what the comments at the start of a file's lines have between backquotes, or indented, two spaces apart."""
+    comments = [line[1:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    quoted = {words for line in comments for words in re.findall("`([^`]+)`", line)}
+    return quoted | {words for line in comments if line.startswith("   ") for words in re.split(" {2,}", line.strip())}
+
+
+def in_page(page: Path) -> set[str]:
+    """Return the lines of a page's shell blocks, without their comments."""
+    lines = (line for block in blocks(page) if block.language == "bash" for line in block.text.splitlines())
+    return {line.partition(" #")[0].strip() for line in lines}
+
+
+def test_no_promised_command_of_these_files_is_missed() -> None:
+    found = set[str]().union(*(in_head(ROOT / file) for file in HEADS), *(in_page(ROOT / page) for page in PAGES))
+    promised = {words for words in found if words.startswith(OURS)}
+
+    assert promised >= {
+        "docker-compose up -d",
+        "docker-compose -f deploy/docker-compose.prod.yml up -d",
+        "VERSION=v1.2.3 ./scripts/build.sh",
+    }
+    assert promised - COMMANDS.keys() == set()
 
 
 def test_the_files_that_commands_name_are_there() -> None:

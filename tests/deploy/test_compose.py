@@ -109,7 +109,7 @@ def test_logs_rotate(running: Engine) -> None:
         }
 
 
-def test_docker_stats_shows_less_memory_than_the_target(running: Engine) -> None:
+def test_docker_stats_shows_an_idle_service_below_the_target(running: Engine) -> None:
     used = running.docker("stats", "--no-stream", "--format={{.MemUsage}}", CHATBOT)
 
     mebibytes = re.match(r"([\d.]+)MiB / ", used)
@@ -170,7 +170,7 @@ def test_the_engine_of_the_tests_leaves_this_machine_alone(running: Engine) -> N
 
 @pytest.fixture(scope="module")
 def outage(running: Engine) -> str:
-    """What grep can search after an outage: the log of a service whose upstream failed until its breaker opened. Of all tests the last."""
+    """What grep can search after an outage: the log of a service whose upstream failed until its breaker opened. After it only the end."""
     behave(running, {"error": {"status": 500}})
     answers = [running.curl("--no-fail-with-body", *ASK) for _ in range(2)]  # three attempts each, of which five are enough
     behave(running, {})
@@ -198,3 +198,9 @@ def test_an_outage_is_found_in_the_log_by_grep(running: Engine, outage: str, phr
     found = running.run("sh", "-c", f"{outage} | grep '{phrase}'").stdout.splitlines()
 
     assert {json.loads(line)["level"] for line in found} <= {"warning", "error"}
+
+
+def test_down_ends_the_simulator_too(running: Engine, checkout: Path) -> None:
+    running.run("docker-compose", "down", cwd=checkout)
+
+    assert running.docker("ps", "--all", "--quiet") == ""

@@ -1,13 +1,11 @@
 """Every command that the documents promise to users, and the tests that run it as written; what cannot be run here says so in its name."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import blocks
+from tests.docs.pages import blocks, functions_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,13 +74,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 PAGES = ("README.md", "docs/compose.md")
 HEADS = ("docker-compose.yml", "deploy/docker-compose.prod.yml", "scripts/build.sh")
 OURS = ("docker ", "docker-compose ", "cp .env.example ", "install --", "./scripts/build.sh", "VERSION=")
-
-
-@cache
-def functions_in(file: Path) -> frozenset[str]:
-    """Return the names of a file's functions."""
-    functions = (node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    return frozenset(function.name for function in functions)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

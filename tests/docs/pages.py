@@ -4,8 +4,10 @@ A `bash` block is a command that somebody will copy. tests/cluster/test_document
 the line before it says otherwise: `<!-- run by: tests/…::test_name -->` or `<!-- not run: the reason -->`.
 """
 
+import ast
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +56,15 @@ def blocks(page: Path) -> list[Block]:
 def commands(page: Path) -> list[Block]:
     """Return the blocks of a page that are run as they stand."""
     return [block for block in blocks(page) if block.language == "bash" and not block.verb]
+
+
+@cache
+def functions_in(file: Path) -> frozenset[str]:
+    """Return the names of a test file's functions."""
+    functions = (
+        node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    return frozenset(function.name for function in functions)
 
 
 def links(page: Path) -> list[str]:

@@ -1,8 +1,6 @@
 """The pages of docs/ hold together: links lead somewhere, every command is run or says why not, every reason is explained."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,12 @@ from chatbot_operator.resource import State
 from chatbot_operator.rollout import Reason
 from scripts.resource_reference import problem_reasons
 from tests.cluster.test_documents import WALK
-from tests.docs.pages import DOCS, ROOT, Block, anchors, blocks, commands, links, pages
+from tests.docs.pages import DOCS, ROOT, Block, anchors, blocks, commands, functions_in, links, pages
 
 PAGES = sorted(DOCS.glob("*.md"))
 GUIDES = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/README.md"), *ROOT.glob("charts/*/README.md")]
 BASH = [block for page in PAGES for block in blocks(page) if block.language == "bash"]
 REASONS = sorted({*Reason, *PodReason, *ConditionReason, *problem_reasons()})
-
-
-@cache
-def functions_in(file: Path) -> frozenset[str]:
-    """Return the names of a test file's functions."""
-    return frozenset(node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef))
 
 
 @pytest.mark.parametrize("page", sorted({*pages(), *GUIDES}), ids=lambda page: str(page.relative_to(ROOT)))

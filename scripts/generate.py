@@ -7,6 +7,7 @@
 - the tables of values in the charts' READMEs: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
 - `deploy/k8s-deployment.yaml`: a chatbot without the operator, from what the operator would make
+- the burn-rate alerts and their ratios in the chart's `files/rules.yaml`: from the objectives in scripts/burn_rates.py
 - `docs/resource.md` and `docs/configuration.md`: from the operator's models and the service's settings
 """
 
@@ -19,6 +20,7 @@ from chatbot_operator.crd import render_crd
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run by its path, this file alone would be found
 
+from scripts.burn_rates import RULES, render_rules  # noqa: E402
 from scripts.chart_values import chart_files  # noqa: E402
 from scripts.configuration_reference import render_configuration_page  # noqa: E402
 from scripts.env_example import render_env_example  # noqa: E402
@@ -49,6 +51,7 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
             path / "pyproject.toml": _substituted(root / path / "pyproject.toml", r'^(version = ")[^"]+', version) for path in DISTRIBUTIONS
         },
         **{CHARTS / path: content for path, content in chart_files(root / CHARTS).items()},
+        RULES: render_rules((root / RULES).read_text(encoding="utf-8")),
         SIMULATOR: simulator,
         Path(".env.example"): render_env_example(),
         Path("deploy/k8s-deployment.yaml"): render_plain_manifest(version),

@@ -12,6 +12,7 @@ import yaml
 
 from chatbot_service.metrics import _FIRST_TOKEN_SECONDS, _REQUEST_SECONDS
 from devcluster.binaries import BINARIES, binary
+from scripts.burn_rates import render_rules
 from tests.monitoring.alerts import ALERTS, RULES
 from tests.monitoring.prometheus import missing
 
@@ -55,6 +56,13 @@ def test_every_alert_is_seen_to_fire() -> None:
     }
 
     assert sorted(ALERTS - fired) == []
+
+
+def test_rules_without_the_marks_of_a_generated_part_are_refused() -> None:
+    unmarked = RULES.read_text().replace("# End of the generated alerts.", "")
+
+    with pytest.raises(ValueError, match="the marks of the generated alerts"):
+        render_rules(unmarked)
 
 
 @pytest.fixture(scope="module")

@@ -107,6 +107,17 @@ async def test_right_that_the_operator_lacks_is_told_from_a_refusal_of_the_objec
     await cluster.close()
 
 
+async def test_custom_resource_is_read_as_it_was_written(cluster: Cluster, namespace: str) -> None:
+    metadata, affinity = {"namespace": namespace, "name": "bot"}, {"a": 1, "managedFields": [{"b": 1}]}
+    written = {"apiVersion": "chatbot.dev/v1alpha1", "kind": "ChatbotDeployment", "metadata": metadata}
+
+    created = await cluster.create({**written, "spec": {"scheduling": {"affinity": affinity}}})
+    listed, _ = await cluster.list("ChatbotDeployment", namespace=namespace)
+
+    assert [each["spec"]["scheduling"]["affinity"] for each in (created, *listed)] == [affinity, affinity]
+    assert "managedFields" not in created["metadata"]
+
+
 async def test_list_follows_its_pages(cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "PAGE_SIZE", 2)
     for number in range(5):

@@ -1,5 +1,7 @@
 """What stands for an answer of the API server; tests/api has the real ones."""
 
+from collections.abc import Callable
+
 import orjson
 import pytest
 from hypothesis import given
@@ -34,6 +36,18 @@ def test_managed_fields_are_left_out_and_nothing_else(fields: list[Manifest], la
     answer = trim(decode(some_list({"managedFields": fields}, later), what="GET /x"))
 
     assert answer == orjson.loads(some_list({}, later))
+
+
+def test_managed_fields_are_not_even_decoded() -> None:
+    assert decode(some_list({"managedFields": FIELDS}, {}), what="GET /x") == orjson.loads(some_list({}, {}))
+
+
+@pytest.mark.parametrize("around", [lambda bot: bot, lambda bot: {"apiVersion": bot["apiVersion"], "items": [bot], "metadata": {}}])
+def test_field_of_that_name_in_a_custom_resource_is_kept(around: Callable[[Manifest], Manifest]) -> None:
+    affinity = {"a": 1, "managedFields": [{"b": 1}]}
+    bot = {"apiVersion": "chatbot.dev/v1alpha1", "metadata": {"name": "bot"}, "spec": {"scheduling": {"affinity": affinity}}}
+
+    assert decode(orjson.dumps(around(bot)), what="GET /x") == around(bot)
 
 
 @given(

@@ -86,6 +86,8 @@ def test_routine_keys_that_are_due_about_then_are_due_together_and_urgent_ones_o
     assert [queue.pop(), queue.pop()] == ["urgent", None]
     clock.now += 0.05
     assert [queue.pop(), queue.pop(), queue.pop()] == ["a", "b", None]
+    clock.now += 0.5
+    assert queue.pop() == "late"
 
 
 def test_earlier_of_two_delays_wins_and_the_later_one_is_dropped(queue: Queue[str], clock: Clock) -> None:
@@ -162,13 +164,14 @@ async def test_waiting_worker_gets_a_key_as_soon_as_it_is_added(queue: Queue[str
     assert await getter == "a"
 
 
-async def test_waiting_worker_gets_a_delayed_key() -> None:
-    queue: Queue[str] = Queue()
+@pytest.mark.parametrize("beat_seconds", [0, 0.05])
+async def test_waiting_worker_gets_a_delayed_key(beat_seconds: float) -> None:
+    queue: Queue[str] = Queue(beat_seconds=beat_seconds)
     getter = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
 
-    queue.add_after("late", 60)
-    queue.add_after("a", 0.01)
+    queue.add_after("late", 60, lane=Lane.ROUTINE)
+    queue.add_after("a", 0.01, lane=Lane.ROUTINE)
 
     assert await asyncio.wait_for(getter, 5) == "a"
 
@@ -214,10 +217,12 @@ async def test_many_workers_share_keys_without_ever_meeting_on_one() -> None:
 class QueueMachine(RuleBasedStateMachine):
     """Against a model: what was added or planned after the last hand-out of a key is owed to that key."""
 
+    beat_seconds = 0.0
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.queue: Queue[str] = Queue(clock=self.clock, jitter=lambda: 1.0)
+        self.queue: Queue[str] = Queue(clock=self.clock, jitter=lambda: 1.0, beat_seconds=self.beat_seconds)
         self.owed: set[str] = set()
         self.working: set[str] = set()
         self.due: dict[str, float] = {}
@@ -230,7 +235,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(key=KEYS, lane=LANES, seconds=st.floats(0, 10))
     def add_after(self, key: str, lane: Lane, seconds: float) -> None:
         self.queue.add_after(key, seconds, lane=lane)
-        self.due[key] = min(self.due.get(key, float("inf")), self.clock.now + seconds)
+        at = self.clock.now + seconds
+        if self.beat_seconds and lane is Lane.ROUTINE:
+            at = -(-at // self.beat_seconds) * self.beat_seconds
+        self.due[key] = min(self.due.get(key, float("inf")), at)
 
     @rule(key=KEYS)
     def fail(self, key: str) -> None:
@@ -285,5 +293,13 @@ class QueueMachine(RuleBasedStateMachine):
             self.owed.add(key)
 
 
+class BeatingQueueMachine(QueueMachine):
+    """The same of a queue that hands out on a beat what can wait, as the operator's does."""
+
+    beat_seconds = 0.5
+
+
 TestQueueMachine = QueueMachine.TestCase
 TestQueueMachine.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=40)
+TestBeatingQueueMachine = BeatingQueueMachine.TestCase
+TestBeatingQueueMachine.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=40)

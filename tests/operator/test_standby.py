@@ -1,4 +1,4 @@
-"""What an operator that stands by keeps of what it sees: the parts are real, nothing is asked of any API server."""
+"""What an operator makes of what it sees, leading and standing by: the parts are real, nothing is asked of any API server."""
 
 from collections.abc import AsyncIterator
 
@@ -12,6 +12,7 @@ from chatbot_operator.informer import Change
 from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.telemetry import Metrics
+from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
 RESOURCE: Manifest = {
@@ -27,9 +28,9 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def operator(metrics: Metrics) -> AsyncIterator[Operator]:
+async def operator(metrics: Metrics, clock: Clock) -> AsyncIterator[Operator]:
     cluster = Cluster(Configuration())
-    yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test"), metrics)
+    yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test"), metrics, clock=clock)
     await cluster.close()
 
 
@@ -82,3 +83,21 @@ async def test_new_leader_looks_at_all_that_there_is(operator: Operator, metrics
     operator._begin_term()
 
     assert depth(metrics) == 1
+
+
+async def test_passes_and_polls_for_what_comes_in_numbers_wait_for_the_beat(operator: Operator, clock: Clock) -> None:
+    operator._begin_term()
+    clock.now = 10_000.1
+    operator._triggers.owned_changed(Change(ObjectKey("EndpointSlice", "team", "bot-1"), KEY, News.INTENT))
+
+    assert operator._prober._due == {KEY: 10_001.0}
+    clock.now = 10_002.4
+    assert operator._queue.pop() is None
+    clock.now = 10_002.5
+    assert operator._queue.pop() == KEY
+
+
+async def test_pods_are_polled_when_a_pass_finds_that_nobody_asked_them(operator: Operator) -> None:
+    operator._reconciler._nudge(KEY)
+
+    assert operator._prober._changed == {KEY}

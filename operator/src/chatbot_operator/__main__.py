@@ -72,6 +72,8 @@ class Operator:
             interval_seconds=settings.report_interval_seconds,
             timeout_seconds=settings.report_timeout_seconds,
             concurrency=settings.report_concurrency,
+            beat_seconds=BEAT_SECONDS,
+            clock=clock,
         )
         self._recorder = Recorder(cluster, instance=instance)
         self._reconciler = self._new_reconciler()
@@ -132,6 +134,7 @@ class Operator:
             self._cache,
             health=self._prober.health,
             unheard=self._prober.unheard,
+            nudge=self._prober.nudge,
             unserved=lambda: self._informer.unserved,
             recorder=self._recorder,
             settings=self._settings,

@@ -3,9 +3,8 @@
 Something on the way may answer in its place: what is no object of the API is an outage, never an empty list.
 """
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final
 
 import aiohttp
@@ -16,6 +15,10 @@ from chatbot_operator.resource import Manifest
 
 _MAX_QUOTED: Final = 100
 _MANAGED_FIELDS: Final = b',"managedFields":[{'
+_OF_ANY_SHAPE: Final = b'{"apiVersion":'
+"""How custom resources and lists of them begin, whose fields the API server sorts; other objects begin with their kind."""
+_MUCH_BYTES: Final = 1 << 16
+"""Who gets so much at a time is behind, and would save nothing by waiting for more."""
 
 _RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
 _WEBHOOK_FAILURE: Final = "failed calling webhook"
@@ -71,9 +74,12 @@ def decode(data: bytes, *, what: str) -> Manifest:
 def _loads(data: bytes) -> object:
     """Return what is in `data`, mostly without the managedFields, which take two thirds of the time; `trim` leaves out the others.
 
-    Their end is the first bracket behind a brace, for there are no other lists in them. One in a name would be taken for it, too, and
-    leave a piece of that name behind, with its escaped quotes, which is no JSON.
+    Their end is the first bracket behind a brace, for there are no other lists in them. One in a name would be taken for it, too, but
+    leaves no JSON behind: from there on strings are outside and the rest inside, so the next key, which begins with a letter or a dot,
+    or an escaped quote stands where only punctuation may. Custom resources may have fields of that name of their own, and are let be.
     """
+    if data.startswith(_OF_ANY_SHAPE):
+        return orjson.loads(data)
     head, *pieces = data.split(_MANAGED_FIELDS)
     try:
         return orjson.loads(head + b"".join(piece.partition(b"}]")[2] for piece in pieces))
@@ -97,16 +103,21 @@ def trim(manifest: Manifest) -> Manifest:
     return manifest
 
 
-async def split_lines(response: aiohttp.ClientResponse, *, pause_seconds: float = 0) -> AsyncGenerator[bytes, None]:
-    """Yield the lines of any length, which aiohttp's own iteration refuses; after a pause what has come meanwhile."""
+async def read_lines(
+    response: aiohttp.ClientResponse, *, pause: Callable[[], Awaitable[None]] | None = None
+) -> AsyncGenerator[bytes, None]:
+    """Yield the lines of any length, which aiohttp's own iteration refuses; with a `pause` between reads, what came in it together.
+
+    What has come is lost with a connection that breaks during a pause: the next watch, from the last line's version, brings it again.
+    """
     pending = b""
     async for chunk in response.content.iter_any():
         *lines, pending = (pending + chunk).split(b"\n")
         for line in lines:
             if line:
                 yield line
-        if pause_seconds:
-            await asyncio.sleep(pause_seconds)
+        if pause is not None and len(chunk) < _MUCH_BYTES:
+            await pause()
 
 
 def words_of(error: Exception) -> str:

@@ -21,7 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from yarl import URL
 
 from chatbot_operator import errors
-from chatbot_operator.answers import check_object, decode, failure_of, split_lines, trim, words_of
+from chatbot_operator.answers import check_object, decode, failure_of, read_lines, trim, words_of
 from chatbot_operator.bodies import APPLY, encode
 from chatbot_operator.names import FIELD_MANAGER
 from chatbot_operator.resource import API_VERSION, KIND, PLURAL, Manifest
@@ -255,11 +255,11 @@ class Cluster:
         timeout_seconds: int,
         namespace: str | None = None,
         selector: str = "",
-        pause_seconds: float = 0,
+        pause: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncGenerator[tuple[str, Manifest], None]:
         """Yield (type, object) of what happens after version `since`, bookmarks too, until the server ends the watch.
 
-        What comes within `pause_seconds` of something else is read together.
+        What comes during a `pause`, which follows each read, is read together.
         """
         query = {
             "watch": "true",
@@ -274,7 +274,7 @@ class Cluster:
         try:
             if response.status != 200:  # noqa: PLR2004
                 raise failure_of(response.status, await response.read(), what=f"watch {path}", retry_after=None)
-            async with aclosing(split_lines(response, pause_seconds=pause_seconds)) as lines:
+            async with aclosing(read_lines(response, pause=pause)) as lines:
                 async for line in lines:
                     event = decode(line, what=f"watch {path}")
                     status = event.get("object")

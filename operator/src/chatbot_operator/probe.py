@@ -31,7 +31,7 @@ GIVEN_UP_MISSES = 3
 MAX_SILENCE_ROUNDS = 8
 """Rounds at most between two questions to a pod that does not answer."""
 UNHEARD_SECONDS = 60.0
-"""After the start, what the status says of pods that were not heard yet counts for this long."""
+"""So long what the status says of pods counts that were not heard yet: after the start, or after they were first seen."""
 HEARTBEAT_SECONDS = 60.0
 
 logger = structlog.get_logger()
@@ -85,6 +85,7 @@ class Prober:
         timeout_seconds: float = 2,
         concurrency: int = 64,
         port: int = REPORT_PORT,
+        beat_seconds: float = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cache = cache
@@ -94,6 +95,7 @@ class Prober:
         self._interval_seconds = interval_seconds
         self._connections = Connections(port=port, timeout_seconds=timeout_seconds)
         self._concurrency = concurrency
+        self._beat_seconds = beat_seconds
         self._clock = clock
         self._words: dict[ResourceKey, dict[Target, _Word]] = {}
         self._health: dict[ResourceKey, FleetHealth] = {}
@@ -116,9 +118,9 @@ class Prober:
         return key in self._unheard and self._clock() < self._unheard_until
 
     def nudge(self, key: ResourceKey) -> None:
-        """Poll the pods of the resource soon: they changed."""
+        """Poll the pods of the resource soon: they changed, or were never asked."""
         self._changed.add(key)
-        self._plan(key, on_the_beat(self._clock() + SETTLE_SECONDS))
+        self._plan(key, on_the_beat(self._clock() + SETTLE_SECONDS, self._beat_seconds))
 
     async def run(self) -> None:
         """Poll until cancelled; what was heard in an earlier run counts no more."""

@@ -13,12 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from enum import IntEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
-URGENT_STREAK = 8
+URGENT_STREAK: Final = 8
 """Urgent keys served in a row while a routine one waits."""
+BEAT_SECONDS: Final = 0.5
+"""What can wait is done together so often: one after the other costs twice as much, for little of it is in the processor's cache then."""
 
 
 class Lane(IntEnum):
@@ -28,11 +30,7 @@ class Lane(IntEnum):
     ROUTINE = 1
 
 
-BEAT_SECONDS = 0.5
-"""What can wait is done together so often: one after the other costs twice as much, for little of it is in the processor's cache then."""
-
-
-def on_the_beat(at: float, beat_seconds: float = BEAT_SECONDS) -> float:
+def on_the_beat(at: float, beat_seconds: float) -> float:
     """Return the time of the first beat from `at` on, or `at` without beats."""
     return math.ceil(at / beat_seconds) * beat_seconds if beat_seconds else at
 

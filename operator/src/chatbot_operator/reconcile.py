@@ -18,7 +18,7 @@ from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.observed import Observed, Problem
-from chatbot_operator.probe import endpoint_slices, targets
+from chatbot_operator.probe import UNHEARD_SECONDS, endpoint_slices, targets
 from chatbot_operator.reporting import Reporting
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
@@ -56,6 +56,7 @@ class Reconciler:
         *,
         health: Callable[[ResourceKey], FleetHealth | None],
         unheard: Callable[[ResourceKey], bool] = lambda _key: False,
+        nudge: Callable[[ResourceKey], None] = lambda _key: None,
         unserved: Callable[[], frozenset[str]] = frozenset,
         recorder: Recorder,
         settings: Settings,
@@ -66,6 +67,7 @@ class Reconciler:
         self._cache = cache
         self._health = health
         self._unheard = unheard
+        self._nudge = nudge
         self._recorder = recorder
         self._settings = settings
         self._clock = clock
@@ -75,6 +77,7 @@ class Reconciler:
         self._reporting = Reporting(clock=clock)
         self._scaling: dict[ResourceKey, autoscale.Memory] = {}
         self._not_ready_since: dict[ResourceKey, float] = {}
+        self._unasked_since: dict[ResourceKey, float] = {}
         self._pods: dict[ResourceKey, _Looks] = {}
 
     def attention_seconds(self, key: ResourceKey) -> float | None:
@@ -101,9 +104,12 @@ class Reconciler:
         health = self._health(key)
         missing = health is not None and health.client_tokens_missing
         problem = problem or await self._client_tokens.ensure(resource, missing=missing)
-        unheard = self._must_be_heard_first(key, manifest)
-        if unheard and problem is None:
-            return NOT_READY_SECONDS
+        is_newborn = health is None and key not in self._not_ready_since and not _is_told(manifest)
+        if is_newborn:
+            self._not_ready_since[key] = self._clock()
+        unheard = self._ask_unasked(key) or self._is_unheard(key, manifest)
+        if problem is None and (is_newborn or unheard):
+            return NOT_READY_SECONDS  # what was made, and the pods, say more in a moment
         status = await self._observe(resource, problem, replicas=replicas)
         due = await self._report(manifest, keep_reported(status, resource.status) if unheard else status, resource)
         again = self._look_again_seconds(key, problem)
@@ -138,20 +144,20 @@ class Reconciler:
         self._reporting.forget(key)
         self._scaling.pop(key, None)
         self._not_ready_since.pop(key, None)
+        self._unasked_since.pop(key, None)
         self._pods.pop(key, None)
 
-    def _must_be_heard_first(self, key: ResourceKey, manifest: Manifest) -> bool:
-        """Tell whether there is nothing to say yet, or a status that knows nothing of the pods would undo the last one."""
-        if self._health(key) is None:
-            return self._is_newborn(key, manifest) or bool(targets(endpoint_slices(self._cache, key)))
-        return self._unheard(key) and "upstream" in (manifest.get("status") or {})
-
-    def _is_newborn(self, key: ResourceKey, manifest: Manifest) -> bool:
-        """Tell whether this is the first pass over a resource of which nothing was ever said: what it has made says more in a moment."""
-        if key in self._not_ready_since or (manifest.get("status") or {}).get("observedGeneration", -1) >= 0:
+    def _ask_unasked(self, key: ResourceKey) -> bool:
+        """Have pods asked that never were; return whether their answer is waited for, which it is not for ever."""
+        if self._health(key) is not None or not targets(endpoint_slices(self._cache, key)):
+            self._unasked_since.pop(key, None)
             return False
-        self._not_ready_since[key] = self._clock()
-        return True
+        self._nudge(key)
+        return self._clock() - self._unasked_since.setdefault(key, self._clock()) < UNHEARD_SECONDS
+
+    def _is_unheard(self, key: ResourceKey, manifest: Manifest) -> bool:
+        """Tell whether a status that knows nothing of the pods would undo the last one."""
+        return self._health(key) is not None and self._unheard(key) and "upstream" in (manifest.get("status") or {})
 
     def _deployment(self, resource: ChatbotDeployment) -> Manifest | None:
         """Return the live Deployment, unless it is somebody else's."""
@@ -224,6 +230,11 @@ def _hands_off(manifest: Manifest) -> bool:
     """Tell whether nothing is to be done: the resource is going away, or its owner said so."""
     metadata = manifest["metadata"]
     return "deletionTimestamp" in metadata or (metadata.get("annotations") or {}).get(names.RECONCILE_ANNOTATION) == "disabled"
+
+
+def _is_told(manifest: Manifest) -> bool:
+    """Tell whether the status says anything of the resource yet."""
+    return bool((manifest.get("status") or {}).get("observedGeneration", -1) >= 0)
 
 
 def _rollout_of(deployment: Manifest | None) -> str | None:

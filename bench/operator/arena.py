@@ -17,6 +17,7 @@ from devcluster.controlplane import ControlPlane, control_plane
 ACCOUNT = "bench-candidate"
 CRD = ROOT / "crds/chatbotdeployments.chatbot.dev.yaml"
 RESOURCES = f"/apis/chatbot.dev/v1alpha1/namespaces/{NAMESPACE}/chatbotdeployments"
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 NODE = "played"
 PODS_PER_RESOURCE = 2
 UNHINDERED = ("--kube-api-qps=2000", "--kube-api-burst=4000")
@@ -48,6 +49,14 @@ class Arena:
     def delete(self, path: str) -> None:
         """Delete a child."""
         self.api.request("DELETE", path)
+
+    def is_available(self, name: str) -> bool:
+        """Tell whether the Deployment of this name is there, and its pods have been ready for long enough."""
+        try:
+            deployment = self.api.request("GET", f"{DEPLOYMENTS}/{name}")
+        except Refused:
+            return False
+        return bool(deployment.get("status", {}).get("availableReplicas") == PODS_PER_RESOURCE)
 
     def holder(self, lease: str) -> str:
         """Return who holds a Lease; empty if nobody does."""

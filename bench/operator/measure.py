@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from bench.operator.api import Refused
-from bench.operator.arena import ACCOUNT, PODS_PER_RESOURCE, Arena
+from bench.operator.arena import ACCOUNT, DEPLOYMENTS, PODS_PER_RESOURCE, Arena
 from bench.operator.audit import Request
 from bench.operator.candidates import NAMESPACE, OPERATOR, Candidate, Place
 from bench.operator.figures import Figure, Measured, Verb, percentile
@@ -24,8 +24,8 @@ POLL_SECONDS = 15
 SELDOM_SECONDS = 600
 OFTEN_SECONDS = 10
 QUIET_SHARE = 0.02
-QUIET_SECONDS_A_POLL = 0.0005
-"""Whoever uses less of a core than this, beside so much for each report that it asks for, has nothing left to do."""
+QUIET_SECONDS_A_POLL = 0.00025
+"""Whoever uses less of a core than this, beside so much for each report (the most that anybody took), has nothing left to do."""
 START_SECONDS = 60.0
 RESTORE_SECONDS = 30.0
 MOST_ON_THEIR_WAY = 200
@@ -38,8 +38,9 @@ DELETED = (
     f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets",
     f"/api/v1/namespaces/{NAMESPACE}/services",
     f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts",
+    DEPLOYMENTS,
 )
-"""Children that have no pods behind them."""
+"""A child of each kind; with the Deployment go its pods."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Extent:
     idle_seconds: float
     poll_seconds: float
     quiet_seconds: float
-    """Whoever does nothing for so long has nothing left to do: longer than the operator waits before it looks at what happened."""
+    """Whoever does nothing for so long has nothing left to do: longer, but in a trial, than the operator waits to look at what happened."""
 
 
 SHORT = Extent(
@@ -172,10 +173,13 @@ class _Phases:
         self.figures[Figure.CHANGE_CPU_MS] = (program.cpu_seconds() - cpu) * 1000 / len(generations)
 
     def _restore(self, program: Program) -> None:
-        """Delete children at a fixed pace, each of another resource."""
+        """Delete children at a fixed pace, each of another resource, and wait for the pods that went with some."""
         paths = itertools.cycle(DELETED)
+        without_pods = []
         for name in self._paced(self._samples, self.extent.deletions_per_second):
-            self.arena.delete(f"{next(paths)}/{name}")
+            self.arena.delete(f"{(path := next(paths))}/{name}")
+            if path == DEPLOYMENTS:
+                without_pods.append(name)
         requests: list[Request] = []
         end = time.monotonic() + RESTORE_SECONDS
         while sum(map(_creates, requests)) < self._samples and time.monotonic() < end:
@@ -185,6 +189,8 @@ class _Phases:
         restored = {(request.resource, request.name): request for request in requests if _creates(request)}
         took = [restored[child].ended - asked[child].begun for child in asked.keys() & restored.keys()]
         self._latencies(took, Figure.RESTORE_P50_MS, Figure.RESTORE_P99_MS, of=self._samples)
+        wait_until(lambda: all(map(self.arena.is_available, without_pods)), what="their pods", timeout_seconds=self._patience)
+        self.arena.ready.wait(dict.fromkeys(without_pods, 1), seconds=self._patience)
         self._until_idle(program)
 
     def _latencies(self, took: list[float], middle: Figure, high: Figure, *, of: int) -> None:

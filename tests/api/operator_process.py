@@ -29,7 +29,10 @@ COMMAND = Path(sys.executable).with_name("chatbot-operator")
 LOG_NAMES = "operator-*.log"
 SERVICE_IMAGE = "general-purpose-chatbot:test"
 QUIET_SECONDS = CALM_SECONDS + 1.5
-"""Without a pass, after which none is planned any more: what somebody did is seen, and the pass for what was seen has been."""
+"""Without a pass, after which all that happened was looked at: what was seen on the beat after a pause, and what that has planned.
+
+What nothing announces is looked at later still: a newborn that has no pods after 5 s, unready pods and what stands in the way after more.
+"""
 PATHS = {
     "chatbot": "/apis/chatbot.dev/v1alpha1/namespaces/{namespace}/chatbotdeployments",
     "configmap": "/api/v1/namespaces/{namespace}/configmaps",

@@ -12,7 +12,7 @@ from chatbot_operator.resource import Manifest
 from chatbot_operator.settings import Settings
 from tests.api.operator_process import SERVICE_IMAGE, free_port
 from tests.clock import Clock
-from tests.soak.conftest import SEED
+from tests.sizes import SEED
 
 pytestmark = pytest.mark.api
 

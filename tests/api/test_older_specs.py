@@ -45,7 +45,7 @@ def team(control_plane_with_crd: ControlPlane) -> Iterator[Namespace]:
     wait_until(lambda: is_accepted(team, "readable", **READABLE))  # the schema is another a moment later
     wait_until(lambda: is_accepted(team, "unreadable", **UNREADABLE))
     install(plane, CRD.read_text())
-    wait_until(lambda: not is_accepted(team, "probe", **READABLE))
+    wait_until(lambda: not is_accepted(team, f"probe-{uuid.uuid4().hex[:6]}", **READABLE))  # one that got in would be let be
     yield team
     plane.kubectl("delete", "namespace", team.name, "--wait=false")
 

@@ -1,10 +1,11 @@
 """What the chart's roles grant is what the operator uses, both ways, by the audit log of the whole session.
 
-It runs after every other test of this folder, and first has an operator do what not every session of some of them does: make a child
-of every kind, delete those that an edited spec does without, meet somebody else's object in the place of every child, look at pods,
-create a Secret. Then the log must show each granted verb used by some operator of the session, and no request of any of them refused
-for want of a right. The sessions of tests/faults and tests/cluster, which have API servers of their own, are held to the other half:
-what their operators use is granted, and nothing is refused.
+It runs after every other test of this folder, and first has an operator do what not every session of some of them does: make a child of
+every kind, delete those that an edited spec does without, meet somebody else's object in the place of every child, look at pods, create a
+Secret. Then the log must show each granted verb used by some operator of the session, and no request of any of them refused for want of a
+right. So the use of a verb is shown for this session alone, that of some by this test alone. The sessions of tests/faults and
+tests/cluster, which have API servers of their own, are held to the other half: what their operators use is granted, and nothing is
+refused.
 """
 
 import json

@@ -28,6 +28,23 @@ def as_before(resource: Manifest) -> Manifest:
     return {**resource, "metadata": {**metadata, "resourceVersion": str(int(metadata["resourceVersion"]) - 1)}}
 
 
+async def test_its_children_are_let_be_until_it_is_corrected(cluster: Cluster, namespace: str) -> None:
+    resource = await create(cluster, namespace, "bot")
+    cache = Cache()
+    settings, recorder = Settings(service_image=SERVICE_IMAGE), Recorder(cluster, instance="test")
+    reconciler = Reconciler(cluster, cache, health=lambda _key: None, recorder=recorder, settings=settings)
+    cache.put(as_before(resource))
+    await reconciler.reconcile(ResourceKey.of(resource))
+    children = cache.children(resource["metadata"]["uid"])
+
+    cache.put({**resource, "spec": {"replicas": "many"}})
+    with pytest.raises(errors.SpecInvalid):
+        await reconciler.reconcile(ResourceKey.of(resource))
+
+    assert children != ()
+    assert [(await cluster.read(*child.key))["metadata"]["uid"] for child in children] == [child.uid for child in children]
+
+
 async def told_after(reconciler: Reconciler, resource: Manifest) -> float | None:
     """Return in how many seconds a newborn is told of, as its second pass says; the first has nothing to tell."""
     await reconciler.reconcile(ResourceKey.of(resource))

@@ -21,7 +21,7 @@ from tests.api.rights import misused_rights
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.logs import UnreadLogs
 from tests.faults.supervised import Supervised, supervised
-from tests.soak.conftest import SEED, SOAK, size
+from tests.sizes import SEED, SOAK, size
 
 __all__ = ["SEED", "SOAK", "Resting", "new_name", "size"]
 
@@ -41,7 +41,8 @@ LONGEST_FIRST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that those who share the modules end together; the session's idle time is looked at last."""
-    items.sort(key=lambda item: LONGEST_FIRST.index(item.path.stem) if item.path.parent == FOLDER else -1)
+    places = {FOLDER / f"{module}.py": place for place, module in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, -1))
 
 
 def new_name(prefix: str) -> str:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chatbot_operator import errors
 from chatbot_operator.resource import KIND, Manifest
 from tests.faults.apiserver import Refused, deviations, is_observed
-from tests.faults.conftest import SEED, SOAK, new_name, size
+from tests.faults.conftest import SEED, new_name, size
 from tests.faults.junk import spoiled
 from tests.faults.supervised import Supervised
 from tests.specs import specs
@@ -26,7 +26,8 @@ AT_ONCE = 4
 MOST_SECONDS = 15
 """From the creation of each until it is carried out or explained, on a machine that others use, too."""
 EXPLAINED_SECONDS = 5
-"""The same for 99 of 100 of them, where the machine is ours."""
+"""The same for most of them."""
+MOST = size(quick=0.9, full=0.99)
 REFUSALS = range(400, 500)
 
 
@@ -100,12 +101,12 @@ def carry_out_all(supervisor: Supervised, drawn: list[Manifest], *, or_explained
 
 
 def assert_in_time(outcomes: list[Outcome], report: pytest.CaptureFixture[str]) -> None:
-    """Say how long it took, and at full size hold that to the promise."""
+    """Say how long it took, and hold that to the promise."""
     seconds = sorted(outcome.seconds for outcome in outcomes if outcome.refused is None)
-    p99 = seconds[math.ceil(0.99 * len(seconds)) - 1]
+    p50, most, p99 = (seconds[math.ceil(share * len(seconds)) - 1] for share in (0.5, MOST, 0.99))
     with report.disabled():
-        sys.stdout.write(f"\n{len(seconds)} specs: p50 {seconds[len(seconds) // 2]:.2f} s, p99 {p99:.2f} s, at most {seconds[-1]:.2f} s\n")
-    assert not SOAK or p99 < EXPLAINED_SECONDS
+        sys.stdout.write(f"\n{len(seconds)} specs: p50 {p50:.2f} s, p99 {p99:.2f} s, at most {seconds[-1]:.2f} s\n")
+    assert most < EXPLAINED_SECONDS
 
 
 def test_valid_specs_are_accepted_and_carried_out(supervisor: Supervised, capsys: pytest.CaptureFixture[str]) -> None:

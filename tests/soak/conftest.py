@@ -6,30 +6,23 @@ What is drawn at random comes from SEED, which every failure names: `SEED=… py
 import contextlib
 import math
 import os
-import random
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.conftest import Simulator
 from tests.service.conftest import Service, start_service
+from tests.sizes import SEED, SOAK, size
 
-SOAK = bool(os.environ.get("SOAK"))
-_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")  # processes that share a run's tests must draw the same ones
-SEED = int(os.environ.get("SEED") or (0 if "CI" in os.environ else random.Random(_RUN).randrange(1 << 32)))
+__all__ = ["SEED", "SOAK", "size"]
+
 KIB = 1 << 10
 MIB = 1 << 20
-Number = TypeVar("Number", int, float)
-
-
-def size(*, quick: Number, full: Number) -> Number:
-    """Return how much of something a test does."""
-    return full if SOAK else quick
 
 
 @dataclass(frozen=True)

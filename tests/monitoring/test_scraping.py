@@ -1,5 +1,6 @@
 """Both ways to be scraped, by the Prometheus operator's objects and by a plain configuration, find the same pods and name them alike."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,21 @@ def ports(configured: dict[str, Any]) -> list[str]:
 def pod_monitor() -> Manifest:
     resource = resource_of({"monitoring": {"podMonitor": True}})
     return next(child for child in desired_state(resource, SETTINGS, 1) if child["kind"] == "PodMonitor")
+
+
+def static_target() -> str:
+    """Return what docs/monitoring.md has for the chatbot of Compose."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "monitoring.md").read_text(), flags=re.DOTALL)
+    (found,) = [block for block in blocks if block.startswith("scrape_configs:")]
+    return str(found)
+
+
+def test_the_target_of_compose_has_the_labels_that_the_rules_go_by() -> None:
+    ((target,),) = [job["static_configs"] for job in yaml.safe_load(static_target())["scrape_configs"]]
+    compose = (ROOT / "docker-compose.yml").read_text()
+
+    assert target["labels"].keys() == {"namespace", "chatbot", "pod"}
+    assert all(address.replace(":", ":${ADMIN_PORT:-") + "}:9090" in compose for address in target["targets"])
 
 
 def test_a_chatbots_pods_are_found_and_named_alike() -> None:
@@ -88,8 +104,10 @@ def test_the_operators_pods_are_none_of_the_chatbots() -> None:
 
 @pytest.mark.programs
 @pytest.mark.skipif(bool(missing("promtool")), reason=missing("promtool"))
-def test_the_configuration_is_what_prometheus_reads() -> None:
-    command: list[str | Path] = [BINARIES["promtool"].path, "check", "config", CONFIGURATION]
+@pytest.mark.parametrize("configuration", [CONFIGURATION.read_text(), static_target()], ids=["pods", "compose"])
+def test_the_configuration_is_what_prometheus_reads(configuration: str, tmp_path: Path) -> None:
+    (tmp_path / "prometheus.yaml").write_text(configuration)
+    command: list[str | Path] = [BINARIES["promtool"].path, "check", "config", tmp_path / "prometheus.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -132,6 +132,11 @@ class Answer:
     body: bytes
 
 
+def kind_of(path: str) -> str:
+    """Return the path of a list without its query: the same kind is asked for in several ways."""
+    return path.partition("?")[0]
+
+
 class Proxy:
     """A running proxy. Its settings may be changed at any time, from any thread."""
 
@@ -140,7 +145,7 @@ class Proxy:
         """The pid of the operator, which some faults kill."""
         self.watch_fault: WatchFault | None = None
         self.past_served: set[str] = set()
-        """Which lists of the past were asked for since it is served."""
+        """Of which kinds, by the path of their list, the past was asked for since it is served."""
         self.garbles_writes = False
         """Whether writes are committed and answered with garbage."""
         self.written: list[tuple[Call, int]] = []
@@ -211,7 +216,7 @@ class Proxy:
         self._lists.add(path)
         stale = self._past.get(path)
         if stale is not None:
-            self.past_served.add(path)
+            self.past_served.add(kind_of(path))
         return stale
 
     def _spring(self, call: Call) -> Trap | None:

@@ -5,8 +5,6 @@ The programs are built by name only (`make monitoring-test` does); without them 
 
 import http.client
 import os
-import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -26,7 +24,6 @@ from tests.monitoring.prometheus import Prometheus, missing, start_prometheus
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(missing("prometheus")), reason=missing("prometheus"))]
 
 CHART = ROOT / "charts" / "chatbot-operator"
-RUNBOOKS = ROOT / "docs" / "runbooks"
 NAMESPACE = "monitoring"
 SEEN_SECONDS = 60
 TOLD = {"firing"} if os.environ.get("SOAK") else {"pending", "firing"}
@@ -204,38 +201,6 @@ def test_every_panel_of_the_dashboards_shows_something(broken: Watched) -> None:
     ]
 
     assert empty == []
-
-
-def test_every_command_of_the_runbooks_works(broken: Watched) -> None:
-    """What is looked at in a diagnosis; what mends is read before it is run."""
-    healthy = broken.healthy
-    values = {
-        "NAMESPACE": healthy.namespace,
-        "CHATBOT": healthy.chatbot,
-        "POD": healthy.ready_pods()[0],
-        "OPERATOR_NAMESPACE": SYSTEM_NAMESPACE,
-    }
-    commands = sorted({command for file in RUNBOOKS.glob("*.md") for command in diagnosis(file.read_text())})
-
-    failed = {command: said for command in commands if (said := run(command, broken.tools, values))}
-
-    assert len(commands) > 20
-    assert failed == {}
-
-
-def diagnosis(runbook: str) -> list[str]:
-    """Return the commands of a runbook's diagnosis."""
-    part = runbook.partition("## Diagnosis")[2].partition("## Mitigation")[0]
-    blocks = re.findall(r"```bash\n(.*?)```", part, flags=re.DOTALL)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-
-
-def run(command: str, tools: Tools, values: dict[str, str]) -> str:
-    """Return what a command complains of, by its error output or its exit code; one that finds nothing does not complain."""
-    path = f"{tools.kubectl_binary.parent}:{os.environ['PATH']}"
-    environment = os.environ | values | {"KUBECONFIG": tools.kubeconfig, "PATH": path}
-    done = subprocess.run(["bash", "-uc", command], env=environment, capture_output=True, text=True, timeout=30, check=False)
-    return f"{done.returncode}: {done.stderr}" if done.returncode or done.stderr else ""
 
 
 def test_the_end_of_an_outage_ends_its_alerts(mended: Watched) -> None:

@@ -114,11 +114,11 @@ def test_two_replicas_are_kept_apart_and_drained_one_at_a_time() -> None:
     assert all(part["labelSelector"] == deployment["selector"] for part in spread)
 
 
-@pytest.mark.parametrize("option", ["replicaCount=0", "replicaCount=1", "podDisruptionBudget.enabled=false"])
-def test_budget_is_for_two_replicas_that_want_one(option: str) -> None:
+@pytest.mark.parametrize(("option", "replicas"), [("replicaCount=0", 0), ("replicaCount=1", 1), ("podDisruptionBudget.enabled=false", 2)])
+def test_budget_is_for_two_replicas_that_want_one(option: str, replicas: int) -> None:
     manifests = render(OPERATOR, f"--set={option}")
 
-    assert one(manifests, "Deployment")["spec"]["replicas"] == int(option.removeprefix("replicaCount=")) if "replica" in option else 2
+    assert one(manifests, "Deployment")["spec"]["replicas"] == replicas
     assert not of_kind(manifests, "PodDisruptionBudget")
 
 
@@ -201,6 +201,10 @@ def test_network_policy_can_be_left_out() -> None:
         ("commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels must not set app.kubernetes.io/name"),
         ("podLabels.app\\.kubernetes\\.io/instance=x", "podLabels must not set app.kubernetes.io/instance"),
         ("extraEnv[0].name=OPERATOR_LOG_LEVEL", "extraEnv must not set OPERATOR_LOG_LEVEL, which comes from logLevel"),
+        ("extraEnv[0].name=OPERATOR_HTTP_HOST", "extraEnv must not set OPERATOR_HTTP_HOST"),
+        ("extraEnv[0].name=OPERATOR_HTTP_PORT", "extraEnv must not set OPERATOR_HTTP_PORT"),
+        ("extraEnv[0].name=OPERATOR_LEADER_ELECTION", "extraEnv must not set OPERATOR_LEADER_ELECTION"),
+        ("monitoring.serviceMonitor.enabled=true,fullnameOverride=2nd", "must begin with a letter: 2nd does not"),
         ("extraObjects[0].kind=ConfigMap", "'/extraObjects/0': missing properties 'apiVersion', 'metadata'"),
         ("podDisruptionBudget.minAvailable=most", "'/podDisruptionBudget/minAvailable': 'most' does not match pattern"),
         ("podDisruptionBudget.maxUnavailable=-1", "'/podDisruptionBudget/maxUnavailable': minimum: got -1, want 0"),

@@ -11,11 +11,17 @@
 {{- $instead := dict
   "OPERATOR_SERVICE_IMAGE" "serviceImage" "OPERATOR_LOG_LEVEL" "logLevel" "OPERATOR_WATCH_NAMESPACES" "watchNamespaces"
   "OPERATOR_LEASE_NAME" "fullnameOverride" "OPERATOR_NAMESPACE" "the release's namespace" "OPERATOR_POD_NAME" "the pod's name"
+  "OPERATOR_HTTP_HOST" "the address that the probes ask" "OPERATOR_HTTP_PORT" "the port that the probes and the policy know"
+  "OPERATOR_LEADER_ELECTION" "the chart: of several replicas one may work"
 -}}
 {{- range .Values.extraEnv -}}
 {{- if hasKey $instead .name -}}
 {{- fail (printf "extraEnv must not set %s, which comes from %s" .name (get $instead .name)) -}}
 {{- end -}}
+{{- end -}}
+{{- $name := include "chatbot-operator.fullname" . -}}
+{{- if and .Values.monitoring.serviceMonitor.enabled (not (regexMatch "^[a-z]" $name)) -}}
+{{- fail (printf "monitoring.serviceMonitor needs a Service, whose name must begin with a letter: %s does not, set fullnameOverride" $name) -}}
 {{- end -}}
 {{- with .Values.podDisruptionBudget -}}
 {{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}

@@ -9,10 +9,10 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Never changes between versions: a Deployment's selector is immutable, and network policies know the operator by its name. */}}
+{{/* Never changes between versions, nor with an alias: a selector is immutable, and the chat pods' policies know the operator by its name. */}}
 {{- define "chatbot-operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: chatbot-operator
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "chatbot-operator.labels" -}}

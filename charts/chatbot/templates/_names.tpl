@@ -9,7 +9,7 @@
 
 {{- define "chatbot.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
@@ -58,6 +58,6 @@ credentials.secretRef.name is %s, credentials.secretRef.key is %s` (join ", " .)
 {{/* The Secret and its key that hold the tokens which clients show. */}}
 {{- define "chatbot.clientTokens" -}}
 {{- $reference := (.Values.clientAuth | default dict).secretRef | default dict -}}
-name: {{ $reference.name | default (printf "%s-client-token" (include "chatbot.name" .)) }}
-key: {{ $reference.key | default "tokens" }}
+name: {{ $reference.name | default (printf "%s-client-token" (include "chatbot.name" .)) | quote }}
+key: {{ $reference.key | default "tokens" | quote }}
 {{- end -}}

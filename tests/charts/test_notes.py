@@ -81,3 +81,16 @@ def test_notes_name_the_secret_that_the_values_name() -> None:
 
 def test_notes_tell_which_namespaces_are_looked_after() -> None:
     assert "looks after the namespaces team-a, team-b alone" in notes(OPERATOR, "--set=watchNamespaces={team-a,team-b}")
+
+
+def test_notes_give_the_test_an_image_where_the_values_name_none() -> None:
+    assert "helm upgrade chatbot CHART --namespace=team --reuse-values --set=test.image=" in notes(CHATBOT)
+    assert "kubectl get chatbot/chatbot --namespace=team --output=jsonpath='{.status.image}'" in notes(CHATBOT)
+
+
+@pytest.mark.parametrize("option", ["image=registry.example.com/chat:1", "test.image=registry.example.com/chat:1", "test.enabled=false"])
+def test_notes_need_no_image_for_the_test_that_has_one_or_is_left_out(option: str) -> None:
+    said = notes(CHATBOT, f"--set={option}")
+
+    assert "--set=test.image=" not in said
+    assert ("helm test chatbot --namespace=team" in said) is (option != "test.enabled=false")

@@ -72,7 +72,7 @@ def earlier_charts(tools: Tools, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def upgraded(emptied: None, tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """Both charts installed as an earlier version, the chat service scaled by hand, both upgraded to today's."""
+    """Both charts installed as an earlier version, the chat service scaled by hand, both upgraded to today's, it with another value."""
     folder = tmp_path_factory.mktemp("charts")
     earlier, version = earlier_charts(tools, folder), (ROOT / "VERSION").read_text().strip()
     values = folder / "values.json"
@@ -89,7 +89,8 @@ def upgraded(emptied: None, tools: Tools, tmp_path_factory: pytest.TempPathFacto
         walk.chatbot("install", CHATBOT, str(earlier / "chatbot"), f"--values={values}", "--wait", "--timeout=2m")
         walk.scale(2)
         walk.operator("upgrade", FIRST, str(CHARTS / "chatbot-operator"), "--wait", "--timeout=2m")
-        walk.chatbot("upgrade", CHATBOT, str(CHARTS / "chatbot"), f"--values={values}", "--wait", "--timeout=2m")
+        another = "--set=model.maxTokens=512"
+        walk.chatbot("upgrade", CHATBOT, str(CHARTS / "chatbot"), f"--values={values}", another, "--wait", "--timeout=2m")
         yield walk
         for release in (FIRST, SECOND):
             walk.operator("uninstall", release, "--ignore-not-found", "--wait")
@@ -116,6 +117,7 @@ def test_what_kubectl_scaled_survives_an_upgrade(upgraded: Walk) -> None:
     charts = {release["chart"] for run in (upgraded.operator, upgraded.chatbot) for release in json.loads(run("list", "--output=json"))}
     assert charts == {f"chatbot-operator-{version}", f"chatbot-{version}"}
     assert upgraded.place.resource()["metadata"]["labels"]["helm.sh/chart"] == f"chatbot-{version}"
+    assert upgraded.place.resource()["spec"]["model"]["maxTokens"] == 512
     assert upgraded.place.replicas() == upgraded.place.resource()["spec"]["replicas"] == 2
 
 

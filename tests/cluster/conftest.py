@@ -25,8 +25,13 @@ DEMO = "chatbot.dev/demo"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that disturb the whole cluster after all others."""
-    items.sort(key=lambda item: "disturbed" in getattr(item, "fixturenames", ()))
+    """Run the tests that need an empty cluster after all others, and those that disturb it, which may lose its images, last."""
+
+    def rank(item: pytest.Item) -> int:
+        names = getattr(item, "fixturenames", ())
+        return 2 if "disturbed" in names else int("emptied" in names)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

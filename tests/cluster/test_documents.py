@@ -18,7 +18,7 @@ from tests.cluster.places import ROOT, Caller
 from tests.docs.pages import DOCS, Block, commands
 
 # It installs the operator itself: after all others.
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disturbed")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("emptied")]
 
 PLAIN = "plain-to-operator.md"
 WALK = ("installing.md", "api.md", "operations.md", "troubleshooting.md", "reporting-issues.md", PLAIN)

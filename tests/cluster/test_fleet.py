@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +57,7 @@ def fleet(installed: Tools) -> Iterator[Fleet]:
         steady.apply(replicas=PODS, slo=OBJECTIVES, rollout={"minReadySeconds": POLLED_SECONDS + 5})
         failing.apply(replicas=PODS, slo=OBJECTIVES, upstream=FRAGILE)
         resting.apply()
-        wait_until(lambda: len(steady.ready_pods()) == PODS, what="pods that serve", seconds=90)
+        wait_until(lambda: len(steady.ready_pods()) == PODS and is_open(steady.port()), what="pods that serve", seconds=90)
         before = asked_of_simulator(installed).get(MESSAGES, 0)
         used = [ask(steady.port(), stream=number % 2 == 0) for number in range(ASKED)]
         received = asked_of_simulator(installed)[MESSAGES] - before
@@ -63,6 +65,12 @@ def fleet(installed: Tools) -> Iterator[Fleet]:
             chatbot.wait_ready()
             chatbot.wait(f"jsonpath={{.status.credentials.podsCurrent}}={len(chatbot.pods())}")
         yield Fleet(steady, failing, resting, used, received, datetime.now(UTC))
+
+
+def is_open(port: int) -> bool:
+    """Tell whether the Service leads to a pod: kube-proxy follows some moments after the pods are ready."""
+    with closing(socket.socket()) as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def ask(port: int, *, stream: bool) -> Manifest:

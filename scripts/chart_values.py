@@ -14,6 +14,7 @@ import yaml
 
 from chatbot_operator.crd import build_schema
 from chatbot_operator.resource import ChatbotResource
+from scripts.markdown import cell, code
 
 Schema = dict[str, Any]
 
@@ -210,14 +211,6 @@ def _field_rows(path: str, field: Schema) -> Iterator[Row]:
 def with_table(readme: str, rows: list[Row]) -> str:
     """Return a README with the table of values between its two marks."""
     lines = ["| value | default | what it is for |", "|---|---|---|"]
-    lines += [f"| `{row.name}` | {_code(row.default)} | {_cell(row.description)} |" for row in rows]
+    lines += [f"| `{row.name}` | {code(row.default)} | {cell(row.description)} |" for row in rows]
     table = "".join(f"{line}\n" for line in lines)
     return TABLE.sub(lambda _: table, readme, count=1)
-
-
-def _code(text: str) -> str:
-    return f"`{_cell(text)}`" if text else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

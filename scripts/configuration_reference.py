@@ -12,6 +12,7 @@ from chatbot_operator.errors import SpecInvalid
 from chatbot_operator.resource import ChatbotDeployment, ChatbotResource
 from chatbot_service.settings import Settings
 from scripts.env_example import choices, default_text
+from scripts.markdown import cell, code
 
 _HEAD: Final = """\
 # Configuration of the service
@@ -91,12 +92,11 @@ def _examples(prefix: str, document: dict[str, Any]) -> Iterator[tuple[str, Any]
 
 def _row(name: str, schema: Mapping[str, Any], fields: list[str]) -> str:
     field = Settings.model_fields[name]
-    default = default_text(field)
     cells = (
         f"`{name.upper()}`",
-        f"`{default}`" if default else "",
+        code(default_text(field)),
         "; ".join(filter(None, (_type(field.annotation), *_bounds(schema)))),
-        field.description or "",
+        cell(field.description or ""),
         ", ".join(f"`{path}`" for path in fields),
     )
     return f"| {' | '.join(cells)} |\n"

@@ -65,13 +65,13 @@ def _substituted(file: Path, pattern: str, version: str) -> str:
     return re.sub(pattern, rf"\g<1>{version}", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
-def stale_files(root: Path = ROOT) -> list[Path]:
-    """Return the generated files that are missing or hold something else."""
-    return [
-        path
+def stale_files(root: Path = ROOT) -> dict[Path, str]:
+    """Return what the generated files should hold that are missing or hold something else."""
+    return {
+        path: content
         for path, content in generated_files(root).items()
         if not (root / path).exists() or (root / path).read_text(encoding="utf-8") != content
-    ]
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -84,10 +84,9 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print("usage: generate.py [--check]", file=sys.stderr)
         return 2
-    contents = generated_files()
-    for path in stale:
+    for path, content in stale.items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-        (ROOT / path).write_text(contents[path], encoding="utf-8")
+        (ROOT / path).write_text(content, encoding="utf-8")
         print(f"wrote {path}")
     return 0
 

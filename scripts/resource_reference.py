@@ -19,6 +19,7 @@ from chatbot_operator.pods import PodReason
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotResource
 from chatbot_operator.resource.values import SPELLINGS, VALIDATIONS
 from chatbot_operator.rollout import Reason
+from scripts.markdown import cell, code
 
 Schema = dict[str, Any]
 
@@ -90,8 +91,8 @@ def _row(path: str, field: _Field) -> str:
     text = schema.get("description", "")
     example = next((said for kind, said in _SAID.findall(text) if kind == "Example"), "")
     has_parts = "properties" in schema
-    default = "required" if field.required else "" if has_parts or "default" not in schema else _code(_literal(schema["default"]))
-    cells = (f"`{path}`", _type(schema), default, _cell(_rule(schema)), _cell(_SAID.sub("", text)), _code(example))
+    default = "required" if field.required else "" if has_parts or "default" not in schema else code(_literal(schema["default"]))
+    cells = (f"`{path}`", _type(schema), default, cell(_rule(schema)), cell(_SAID.sub("", text)), code(example))
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -204,11 +205,3 @@ def _reason(node: ast.AST) -> Iterator[str]:
 
 def _listed(reasons: list[str]) -> str:
     return ", ".join(f"`{reason}`" for reason in reasons)
-
-
-def _code(text: str) -> str:
-    return f"`{_cell(text)}`" if text else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -10,7 +10,8 @@ import urllib.request
 from typing import Any
 
 from scripts.commands import environment, run
-from scripts.sbom import path_of, write
+from scripts.images import IMAGES
+from scripts.sbom import path_of
 from scripts.scan.reports import Report
 
 DATA = os.environ.get("GRYPE_DB_UPDATE_URL", "https://grype.anchore.io/databases")  # grype's own variable, for a mirror
@@ -21,13 +22,13 @@ SETTINGS = {"GRYPE_CHECK_FOR_APP_UPDATE": "false", "GRYPE_DB_REQUIRE_UPDATE_CHEC
 
 
 def scan() -> Report:
-    """Look at the three images, by their bills of materials."""
+    """Look at the three images, by the bills of materials that scripts/sbom.py wrote."""
     subject, address = "the packages in the three images", f"{DATA}/{LATEST}"
     if not shutil.which("grype"):
         return Report(scanner="grype", subject=subject, not_run="there is no grype on PATH")
     if reason := unreachable(address):
         return Report(scanner="grype", subject=subject, not_run=f"the vulnerability data at {address} cannot be reached ({reason})")
-    found = [finding for name in write() for finding in findings(name, matches(name))]
+    found = [finding for name in IMAGES for finding in findings(name, matches(name))]
     return Report(scanner="grype", subject=subject, findings=tuple(found))
 
 

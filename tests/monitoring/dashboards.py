@@ -20,6 +20,10 @@ class Query:
     panel: str
     expression: str
 
+    def variables(self) -> set[str]:
+        """Return the names of the variables in it."""
+        return {braced or bare for braced, bare in VARIABLE.findall(self.expression)}
+
     def with_values(self, values: Mapping[str, str]) -> str:
         """Return the expression with every variable's value in its place; raises KeyError for one without."""
         return VARIABLE.sub(lambda found: values[found[1] or found[2]], self.expression)

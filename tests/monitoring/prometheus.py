@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from devcluster.binaries import BINARIES
+from devcluster.processes import wait_until
 
 START_SECONDS = 30.0
 LISTENING = re.compile(r'msg="Listening on".* address=(\S+:[0-9]+)')
@@ -82,14 +82,16 @@ def start_prometheus(folder: Path, configuration: Mapping[str, Any]) -> Iterator
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        text = log.read_text()
-        if (found := LISTENING.search(text)) and "Server is ready" in text:
-            return found[1]
-        assert process.poll() is None, f"Prometheus ended: {text[-2000:]}"
-        assert time.monotonic() < end, f"Prometheus did not start within {START_SECONDS:.0f} s: {text[-2000:]}"
-        time.sleep(0.1)
+    """Return its address, once it is ready."""
+
+    def is_ready() -> bool:
+        assert process.poll() is None, f"Prometheus ended: {log.read_text()[-2000:]}"
+        return "Server is ready" in log.read_text()
+
+    wait_until(is_ready, what=f"Prometheus to be ready, see {log}", timeout_seconds=START_SECONDS)
+    found = LISTENING.search(log.read_text())
+    assert found is not None
+    return found[1]
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from scripts.generate import ROOT, generated_files, stale_files
 
 
 def test_generated_files_are_current() -> None:
-    assert stale_files() == []
+    assert list(stale_files()) == []
 
 
 def test_chart_holds_the_same_definition_as_the_repository() -> None:

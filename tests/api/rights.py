@@ -23,16 +23,16 @@ Right = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Log:
-    """What the operators of this session asked of the API server."""
+    """What operators of this session asked of the API server."""
 
     events: list[Manifest]
 
     @classmethod
-    def of(cls, plane: ControlPlane) -> Self:
-        """Read the audit log, what was rotated too."""
+    def of(cls, plane: ControlPlane, user: str = "") -> Self:
+        """Read the audit log, what was rotated too: of one operator, or of them all."""
         lines = (line for log in plane.state.glob("audit*.log") for line in log.read_text().splitlines())
-        events = map(json.loads, (line for line in lines if ":chatbot-operator-" in line and '"objectRef"' in line))
-        return cls([event for event in events if OPERATORS.match(event["user"]["username"])])
+        events = map(json.loads, (line for line in lines if (user or ":chatbot-operator-") in line and '"objectRef"' in line))
+        return cls([event for event in events if OPERATORS.match(found := event["user"]["username"]) and user in ("", found)])
 
     def used(self) -> set[Right]:
         """Return the rights that were needed and there."""

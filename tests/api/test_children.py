@@ -1,15 +1,11 @@
 """The children that a resource has only if it asks for them, made and taken away by the operator with its own rights."""
 
-import uuid
-from collections.abc import Iterator
-
 import pytest
 
 from chatbot_operator.resource import Manifest
-from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import Namespace, OperatorProcess, grant, start_operator, wait_until
+from tests.api.operator_process import Namespace, wait_until
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("pod_monitors", "operator")]
 
 ON_DEMAND: dict[str, Manifest] = {
     "ingress": {"ingress": {"host": "chat.example.com"}},
@@ -20,21 +16,6 @@ ON_DEMAND: dict[str, Manifest] = {
 NONE: Manifest = {"networkPolicy": {"enabled": False}, "podDisruptionBudget": {"enabled": False}}
 
 
-@pytest.fixture(scope="module")
-def team(control_plane_with_crd: ControlPlane) -> Namespace:
-    namespace = Namespace(control_plane_with_crd, f"children-{uuid.uuid4().hex[:6]}")
-    control_plane_with_crd.kubectl("create", "namespace", namespace.name)
-    return namespace
-
-
-@pytest.fixture(scope="module")
-def operator(team: Namespace, pod_monitors: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    directory = tmp_path_factory.mktemp("operator")
-    with start_operator(grant(team.plane, team.name, directory), directory) as operator:
-        yield operator
-
-
-@pytest.mark.usefixtures("operator")
 @pytest.mark.parametrize("kind", ON_DEMAND)
 def test_child_is_there_as_long_as_it_is_asked_for(team: Namespace, kind: str) -> None:
     name = f"bot-{kind}"
@@ -46,7 +27,6 @@ def test_child_is_there_as_long_as_it_is_asked_for(team: Namespace, kind: str) -
     wait_until(lambda: team.get(kind, name) is None)
 
 
-@pytest.mark.usefixtures("operator")
 @pytest.mark.parametrize("kind", ["ingress", "podmonitor"])
 def test_deleted_child_on_demand_comes_back(team: Namespace, kind: str) -> None:
     name = f"back-{kind}"

@@ -9,9 +9,9 @@ import yaml
 
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.definitions import CRD, install
-from tests.api.operator_process import Namespace, OperatorProcess, grant, start_operator, wait_until
+from tests.api.operator_process import Namespace, wait_until
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 
 READABLE = {"replicas": 0, "rollout": {"minReadySeconds": 400}}
 UNREADABLE = {"replicas": 0, "logging": {"level": "trace"}}
@@ -50,14 +50,6 @@ def team(control_plane_with_crd: ControlPlane) -> Iterator[Namespace]:
     plane.kubectl("delete", "namespace", team.name, "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def operator(team: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    directory = tmp_path_factory.mktemp("operator")
-    with start_operator(grant(team.plane, team.name, directory), directory) as operator:
-        yield operator
-
-
-@pytest.mark.usefixtures("operator")
 def test_resource_that_breaks_a_newer_bound_is_carried_out_repaired_and_edited(team: Namespace) -> None:
     wait_until(lambda: team.condition("readable", "Ready"), lambda ready: ready and ready["status"] == "True")
     made = team.get("service", "readable")
@@ -77,7 +69,6 @@ def test_resource_that_breaks_a_newer_bound_is_carried_out_repaired_and_edited(t
     )
 
 
-@pytest.mark.usefixtures("operator")
 def test_resource_that_cannot_be_read_any_more_says_which_field_until_it_is_corrected(team: Namespace) -> None:
     stalled = wait_until(lambda: team.condition("unreadable", "Stalled"))
     team.kubectl("patch", "chatbot", "unreadable", "--type=merge", '--patch={"spec":{"logging":{"level":"debug"}}}')

@@ -1,13 +1,13 @@
 """Writes every generated file anew; `--check` writes nothing and fails when one is out of date.
 
 - `crds/chatbotdeployments.chatbot.dev.yaml`: the custom resource definition, from the operator's models
-- `charts/chatbot-operator/files/…`: the same bytes, because a chart cannot read files outside its folder
-- `charts/*/Chart.yaml`, `examples/simulator.yaml` and the distributions' `pyproject.toml`: their versions, from VERSION
-- `charts/chatbot/values.schema.json` and the fields of the spec in its `values.yaml`: from the operator's models
-- the tables of values in the charts' READMEs: from the comments of each `values.yaml`, and from the models
+- `charts/chatbot-operator/files/chatbotdeployments.chatbot.dev.yaml`: the same bytes, because a chart cannot read files outside its folder
+- `charts/*/Chart.yaml`, `examples/simulator.yaml`, the distributions' `*/pyproject.toml`: their versions, from VERSION
+- `charts/chatbot/values.schema.json` and the fields of the spec in `charts/chatbot/values.yaml`: from the operator's models
+- `charts/*/README.md`, their tables of values: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
 - `deploy/k8s-deployment.yaml`: a chatbot without the operator, from what the operator would make
-- the burn-rate alerts and their ratios in the chart's `files/rules.yaml`: from the objectives in scripts/burn_rates.py
+- `charts/chatbot-operator/files/rules.yaml`, the burn-rate alerts and their ratios: from the objectives in scripts/burn_rates.py
 - `docs/resource.md` and `docs/configuration.md`: from the operator's models and the service's settings
 """
 

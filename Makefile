@@ -78,7 +78,7 @@ demo: setup ## from nothing to a chatting cluster
 demo-down: setup ## remove the demo and the devcluster
 	@$(BIN)/python -m scripts.demo down
 
-generate: setup ## write every generated file anew (CRD, chart copy, .env.example, plain manifest)
+generate: setup ## write every generated file anew (scripts/generate.py lists them)
 	@$(BIN)/python scripts/generate.py
 
 lock: setup ## compile the hash-pinned requirement files from the pyproject files

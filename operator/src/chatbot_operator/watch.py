@@ -15,13 +15,14 @@ import structlog
 
 from chatbot_operator import errors
 from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey
-from chatbot_operator.cluster import Cluster, Connection
+from chatbot_operator.cluster import PAGE_SIZE, Cluster, Connection
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, Manifest
 
 TOKEN_SECONDS = 300
 RESTART_SECONDS = 2.0
-LIST_PAGE = 500
+WORKER_SECONDS = 0.05
+"""For which kopf keeps a task and the last event of each object; after a list, of all that there are."""
 HEARTBEAT_SECONDS = 300.0
 """Longer than a list of many pages takes, or fails."""
 
@@ -103,7 +104,8 @@ def _settings(*, watch_timeout_seconds: int, request_timeout_seconds: float) -> 
     settings.watching.server_timeout = watch_timeout_seconds
     settings.watching.client_timeout = watch_timeout_seconds + 30
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = LIST_PAGE
+    settings.watching.chunk_size = PAGE_SIZE
+    settings.queueing.idle_timeout = WORKER_SECONDS
     settings.networking.request_timeout = request_timeout_seconds
     settings.networking.error_backoffs = EndlessBackoff()  # re-iterable, but without a length on purpose
     settings.persistence.diffbase_storage = _NoDiffBase()

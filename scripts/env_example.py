@@ -29,17 +29,19 @@ COMPOSE_PROFILES=simulator
 BIND_ADDRESS=127.0.0.1
 # What stands before the images' names, for example registry.example.com/chatbots/
 IMAGE_PREFIX=
+# Their tag; without one it is latest. /health shows the version that an image was built as.
+# VERSION=v1.2.3
 
-# The service reads the rest. Compose uses PORT and ADMIN_PORT for this machine's side, and VERSION as the images' tag, too.
+# The service reads the rest. Compose uses PORT and ADMIN_PORT for this machine's side, too.
 """
 
-_OF_PODS: Final = ("pod_uid", "pod_template_hash")
-"""What only the operator can know."""
+_OF_OTHERS: Final = ("pod_uid", "pod_template_hash", "version")
+"""What only the operator can know, and what the image says: a variable in `.env`, even an empty one, would hide it."""
 
 
 def render_env_example() -> str:
     """Return the text of the checked-in file."""
-    fields = {name: field for name, field in Settings.model_fields.items() if name not in _OF_PODS}
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in _OF_OTHERS}
     base_url, api_key = fields.pop("anthropic_base_url"), fields.pop("anthropic_api_key")
     settings = "".join(f"{_comment(field)}{name.upper()}={default_text(field)}\n" for name, field in fields.items())
     return (

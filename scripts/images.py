@@ -83,7 +83,7 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
         dockerfile=ROOT / f"Dockerfile.{image.folder}",
         base=base,
         tags=(f"{image.name}:{version()}", f"{image.name}:latest"),
-        labels={"org.opencontainers.image.version": version()},
+        version=version(),
         fresh=fresh,
         log=OUTPUT / f"{image.name}.log",
     )

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,7 +35,7 @@ class Recipe:
     dockerfile: Path
     base: str
     tags: tuple[str, ...]
-    labels: Mapping[str, str]
+    version: str
     fresh: bool
     log: Path
 
@@ -137,9 +137,8 @@ def builds_with_secrets(program: str) -> bool:
 
 def shared_options(recipe: Recipe) -> list[str]:
     """Return the options that docker and buildah spell alike."""
-    options = [f"--file={recipe.dockerfile}", f"--build-arg=BASE_IMAGE={recipe.base}"]
+    options = [f"--file={recipe.dockerfile}", f"--build-arg=BASE_IMAGE={recipe.base}", f"--build-arg=VERSION={recipe.version}"]
     options += [f"--tag={tag}" for tag in recipe.tags]
-    options += [f"--label={name}={value}" for name, value in recipe.labels.items()]
     certificates = Path(os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
     if certificates.is_file():
         options.append(f"--secret=id=ca,src={certificates}")

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from devcluster.processes import wait_until
+from scripts.images import version
 from tests.deploy.conftest import CHATBOT, SIMULATOR
 from tests.deploy.engine import Engine, control_groups
 
@@ -141,11 +142,15 @@ def test_a_key_of_ones_own_takes_the_simulators_place(running: Engine, checkout:
     assert (environment["ANTHROPIC_BASE_URL"], environment["ANTHROPIC_API_KEY"]) == ("", "my-key")
 
 
-def test_version_chooses_the_images_and_is_what_health_shows(running: Engine, checkout: Path) -> None:
+def test_health_shows_the_version_that_the_image_was_built_as(running: Engine) -> None:
+    assert json.loads(running.curl("http://127.0.0.1:8080/health"))["version"] == version()
+
+
+def test_version_chooses_the_images_and_leaves_the_service_its_own(running: Engine, checkout: Path) -> None:
     config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, VERSION="v1.2.3").stdout)
 
     assert {service["image"] for service in config["services"].values()} == {f"{CHATBOT}:v1.2.3", f"{SIMULATOR}:v1.2.3"}
-    assert config["services"]["chatbot"]["environment"]["VERSION"] == "v1.2.3"
+    assert "VERSION" not in config["services"]["chatbot"]["environment"]
 
 
 def test_the_health_check_needs_no_shell(running: Engine) -> None:

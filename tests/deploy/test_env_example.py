@@ -1,5 +1,6 @@
 """`.env.example` has every setting of the service with the service's own default, for Compose and for a shell."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from scripts.env_example import render_env_example
 
 COMPOSE_ONLY = {"COMPOSE_PROFILES", "BIND_ADDRESS", "IMAGE_PREFIX"}
 OF_PODS = {"POD_UID", "POD_TEMPLATE_HASH"}
+OF_IMAGES = {"VERSION"}
 # As they stand, the simulator answers.
 CHOSEN = {"ANTHROPIC_BASE_URL": "http://simulator:8000", "ANTHROPIC_API_KEY": "demo"}
 
@@ -20,7 +22,8 @@ def variables() -> dict[str, str]:
 
 
 def test_every_setting_is_there_once() -> None:
-    assert set(variables()) == {name.upper() for name in Settings.model_fields} - OF_PODS | COMPOSE_ONLY
+    assert set(variables()) == {name.upper() for name in Settings.model_fields} - OF_PODS - OF_IMAGES | COMPOSE_ONLY
+    assert re.findall(r"^# ([A-Z_]+)=", render_env_example(), re.MULTILINE) == ["VERSION"]
 
 
 def test_every_value_is_the_services_own_default() -> None:

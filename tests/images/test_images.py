@@ -54,6 +54,11 @@ def test_every_image_carries_both_tags(image: Image) -> None:
     assert image.tags == [f"{image.name}:{images.version()}", f"{image.name}:latest"]
 
 
+def test_every_image_says_its_version_and_the_service_shows_it(image: Image) -> None:
+    assert image.configuration["Labels"]["org.opencontainers.image.version"] == images.version()
+    assert image.environment.get("VERSION") == (images.version() if image.name == "general-purpose-chatbot" else None)
+
+
 def test_every_image_keeps_to_its_size(image: Image) -> None:
     assert image.unpacked_bytes <= images.IMAGES[image.name].goal_megabytes * 1_000_000
 

@@ -37,8 +37,7 @@ def builder() -> Iterator[Builder]:
 
 def recipe(dockerfile: Path, text: str, *, base: str, tag: str, fresh: bool) -> Recipe:
     dockerfile.write_text(text)
-    labels = {"org.opencontainers.image.version": images.version()}
-    return Recipe(ROOT, dockerfile, base, (tag,), labels, fresh, dockerfile.with_suffix(".log"))
+    return Recipe(ROOT, dockerfile, base, (tag,), images.version(), fresh, dockerfile.with_suffix(".log"))
 
 
 def build_without_cache(builder: Builder, folder: Path) -> None:

@@ -170,6 +170,15 @@ def test_test_is_a_hook_under_the_restricted_pod_security_standard() -> None:
     }
 
 
+def test_test_fits_a_namespace_whose_quota_wants_every_request_and_limit() -> None:
+    resources = hook_pod()["containers"][0]["resources"]
+
+    assert {kind: sorted(amounts) for kind, amounts in resources.items()} == {
+        "requests": ["cpu", "memory"],
+        "limits": ["cpu", "memory"],
+    }
+
+
 def test_test_asks_by_the_service_s_address_and_port() -> None:
     assert hook_pod()["containers"][0]["command"][-1] == "http://support.team.svc:80"
     assert hook_pod("--set=service.port=8000")["containers"][0]["command"][-1] == "http://support.team.svc:8000"

@@ -43,3 +43,19 @@ def test_a_scrape_is_what_the_client_library_would_show(observed: list[tuple[tup
 
 def test_without_labels_it_is_shown_before_anything_was_observed() -> None:
     assert shown(Histogram("a_metric", "What is said of it.", [], bounds=BOUNDS)) == shown_by_theirs([], [])
+
+
+def test_what_is_announced_is_one_empty_bucket_until_it_is_observed() -> None:
+    announced = Histogram("a_metric", "What is said of it.", ["kind"], bounds=BOUNDS)
+
+    announced.announce("rare")
+
+    assert shown(announced).decode().splitlines()[2:] == [
+        'a_metric_bucket{kind="rare",le="+Inf"} 0.0',
+        'a_metric_count{kind="rare"} 0.0',
+        'a_metric_sum{kind="rare"} 0.0',
+    ]
+
+    announced.series("rare").observe(0.3)
+
+    assert shown(announced) == shown_by_theirs(["kind"], [(("rare",), 0.3)])

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import chatbot_service
+from chatbot_service.app import create_app
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Usage
 from chatbot_service.exchange import Exchange
@@ -170,16 +171,95 @@ def everything(metrics: Metrics, models: list[str]) -> None:
             metrics.attempt_failed(model, seconds=1, error_type=error_type)
         metrics.attempt_succeeded(model, Usage(1, 1), seconds=1)
         metrics.retried(model)
-    metrics.shed("busy")
+    metrics.shed("queue_full")
     metrics.rate_limited("pod")
     metrics.loop_lagged(0.001)
 
 
+def started() -> Runtime:
+    """Return the state of a process that nobody has asked anything yet."""
+    settings = Settings.from_environment({"CLAUDE_MODEL": "model", "CLAUDE_FALLBACK_MODELS": "other"})
+    runtime = Runtime.create(settings, SystemPrompt(None))
+    create_app(runtime)
+    runtime.calls = Calls(cast("Any", None), settings, runtime.metrics, budget=RetryBudget(percent=20))
+    return runtime
+
+
+async def render_first() -> bytes:
+    """Return the first scrape."""
+    return Exposition.of(started()).render()
+
+
+FAILURES = {
+    "busy": "503",
+    "circuit_open": "503",
+    "internal_error": "500",
+    "not_ready": "503",
+    "overloaded": "503",
+    "shutting_down": "503",
+    "upstream_error": "502",
+    "upstream_rejected": "502",
+    "upstream_timeout": "504",
+}
+REFUSED_BY_THE_API = ("body_too_large", "invalid_request", "upstream_rate_limited")
+
+
+def test_every_way_to_fail_is_shown_at_0_before_the_first_time() -> None:
+    """Prometheus takes no rate of what it never saw at its beginning."""
+    counts = {
+        (sample.labels["http_response_status_code"], sample.labels["error_type"], sample.labels["chatbot_streamed"]): sample.value
+        for sample in samples(asyncio.run(render_first()))
+        if sample.name == "http_server_request_duration_seconds_count" and CHAT.items() <= sample.labels.items()
+    }
+
+    answered = {(status, code, streamed) for code, status in FAILURES.items() for streamed in ("false", "true")}
+    broken_off = {("200", code, "true") for code in (*FAILURES, *REFUSED_BY_THE_API)}
+    assert counts == dict.fromkeys({*answered, *broken_off, ("200", "", "false"), ("200", "", "true")}, 0)
+
+
+def test_a_failure_is_counted_where_its_0_was_shown() -> None:
+    metrics = Metrics()
+    metrics.announce_chat("/api/chat")
+    exposition = Exposition(metrics)
+
+    def counts() -> dict[tuple[str, ...], float]:
+        name = "http_server_request_duration_seconds_count"
+        return {tuple(sample.labels.values()): sample.value for sample in samples(exposition.render()) if sample.name == name}
+
+    before = counts()
+    for (code, status), streamed in itertools.product(FAILURES.items(), (False, True)):
+        exchange = exchange_of("POST", status=int(status), streamed=streamed)
+        exchange.error_code = code
+        metrics.request_ended(exchange, route="/api/chat")
+    for code in (*FAILURES, *REFUSED_BY_THE_API):
+        exchange = exchange_of("POST", status=200, streamed=True)
+        exchange.outcome, exchange.error_code = "error", code
+        metrics.request_ended(exchange, route="/api/chat")
+
+    assert counts() == {labels: 0 if "" in labels else 1 for labels in before}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "values"),
+    [
+        ("chatbot_requests_shed_total", "reason", {"body_memory", "queue_full", "queue_timeout"}),
+        ("chatbot_requests_rate_limited_total", "scope", {"client", "pod"}),
+        ("chatbot_upstream_retries_total", "model", {"model", "other"}),
+        ("chatbot_circuit_breaker_trips_total", "model", {"model", "other"}),
+        ("gen_ai_client_token_usage_sum", "gen_ai_token_type", {"input", "output"}),
+        ("gen_ai_client_operation_duration_seconds_count", "error_type", {"", "_OTHER", *ERROR_TYPES}),
+    ],
+)
+def test_what_is_counted_by_reason_begins_at_0(name: str, label: str, values: set[str]) -> None:
+    found = [sample for sample in samples(asyncio.run(render_first())) if sample.name == name]
+
+    assert {sample.labels[label] for sample in found} == values
+    assert {sample.value for sample in found} == {0}
+
+
 async def render_everything() -> bytes:
     """Return a scrape that has every metric."""
-    settings = Settings.from_environment({"CLAUDE_MODEL": "model"})
-    runtime = Runtime.create(settings, SystemPrompt(None))
-    runtime.calls = Calls(cast("Any", None), settings, runtime.metrics, budget=RetryBudget(percent=20))
+    runtime = started()
     runtime.refusals = {400: 1}
     runtime.readiness.judged(Verdict(Outcome.ACCEPTED, retires_at="2026-11-30"))
     everything(runtime.metrics, ["model"])

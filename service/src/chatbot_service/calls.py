@@ -72,6 +72,8 @@ class Calls:
         models = (settings.claude_model, *settings.claude_fallback_models)
         self.breakers = {model: self._new_breaker(model, settings) for model in models}
         self._primary, *self._fallbacks = self.breakers.values()
+        for model in models:
+            metrics.announce_model(model)
 
     def complete(self, conversation: Conversation, *, system: str | None, call: Call) -> Awaitable[Answer]:
         """Return the whole answer; raises UpstreamProblem, CircuitOpen or DeadlinePassed."""

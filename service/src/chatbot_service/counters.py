@@ -16,3 +16,7 @@ class Counter:
     def count(self, *values: str) -> None:
         """Add one to the number of these values of the labels, in their order."""
         self.numbers[values] += 1
+
+    def announce(self, *values: str) -> None:
+        """Show that these values of the labels were not counted yet, so that the first time can be told from what there always was."""
+        self.numbers.setdefault(values, 0)

@@ -61,7 +61,8 @@ def _histogram(histogram: Histogram) -> Metric:
     bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
     for values, series in histogram.by_labels.items():
         buckets = list(zip(bounds, accumulate(series.counts), strict=True))
-        family.add_metric([str(value) for value in values], buckets, series.total)
+        shown = buckets[-1:] if series.announced and not any(series.counts) else buckets
+        family.add_metric([str(value) for value in values], shown, series.total)
     return family
 
 

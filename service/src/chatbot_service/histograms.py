@@ -10,10 +10,11 @@ from collections.abc import Sequence
 class Series:
     """What was observed with one set of labels."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "announced", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
+        self.announced = False
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
@@ -41,3 +42,10 @@ class Histogram:
         if found is None:
             found = self.by_labels[values] = Series(self.bounds)
         return found
+
+    def announce(self, *values: object) -> None:
+        """Show that nothing was observed with these values, so that the first time can be told from what there always was.
+
+        Until then it is one bucket instead of all: most of what is announced never happens.
+        """
+        self.series(*values).announced = True

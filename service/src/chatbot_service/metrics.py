@@ -1,14 +1,16 @@
 """Metrics of what happens, counted here; what merely is at a moment is read by `gauges` at the scrape, which `exposition` answers.
 
 Names and labels are OpenTelemetry's for HTTP and generative AI, spelled as Prometheus does, where they exist; ours begin with
-`chatbot_`. Every label has a small fixed set of values, and a client or the model's API can add none.
+`chatbot_`. Every label has a small fixed set of values, and a client or the model's API can add none. What a rate is taken of is there
+from the start, at 0: Prometheus cannot tell the first one from what was counted before its first scrape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from chatbot_service.conversation import Usage
 from chatbot_service.counters import Counter
+from chatbot_service.errors import Problem, UpstreamProblem
 from chatbot_service.exchange import Exchange
 from chatbot_service.histograms import Histogram, Series
 
@@ -46,6 +48,8 @@ _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.
 _OPERATION_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36)
 _FIRST_TOKEN_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 3, 5, 7.5, 10, 15, 30)
 _TOKENS = tuple(4**power for power in range(14))
+_SHED = ("queue_full", "queue_timeout", "body_memory")
+_SCOPES = ("pod", "client")
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 
 _GEN_AI = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "anthropic"}
@@ -97,10 +101,26 @@ class Metrics:
             "chatbot_event_loop_lag_seconds", "How much later than due the event loop ran a timer.", [], bounds=_LAG_SECONDS
         ).series()
         self._retries = self._counter("chatbot_upstream_retries", "Further attempts at the same model for one request.", ["model"])
-        self._shed = self._counter(
-            "chatbot_requests_shed", "Requests refused for want of room: queue_full, queue_timeout, body_memory.", ["reason"]
-        )
+        self._shed = self._counter("chatbot_requests_shed", f"Requests refused for want of room: {', '.join(_SHED)}.", ["reason"])
         self._limited = self._counter("chatbot_requests_rate_limited", "Requests refused by this pod's rate limits.", ["scope"])
+        for reason in _SHED:
+            self._shed.announce(reason)
+        for scope in _SCOPES:
+            self._limited.announce(scope)
+
+    def announce_chat(self, route: str) -> None:
+        """Show the chat requests of `route` at 0: those that are answered, and each way in which one can fail."""
+        for streamed in ("false", "true"):
+            self._requests.series("POST", route, 200, "", streamed)
+        for failure in sorted(_chat_failures()):
+            self._requests.announce("POST", route, *failure)
+
+    def announce_model(self, model: str) -> None:
+        """Show the attempts at `model` and their tokens at 0."""
+        self._answered[model] = self._answered_by(model)
+        self._retries.announce(model)
+        for error_type in (*sorted(ERROR_TYPES), OTHER):
+            self._operations.announce(*_OPERATION, model, error_type)
 
     def request_ended(self, exchange: Exchange, *, route: str) -> None:
         """Count one request that is over."""
@@ -159,3 +179,20 @@ class Metrics:
         counter = Counter(name, text, labels)
         self.counters.append(counter)
         return counter
+
+
+def _chat_failures() -> Iterator[tuple[int, str, str]]:
+    """Yield status, error type and whether it streams for each way in which a chat request can fail: an own 5xx, or within a stream."""
+    kinds = list(_kinds(Problem))
+    for status, code in {(kind.status, kind.code) for kind in kinds if kind.status >= 500}:
+        yield status, code, "false"
+        yield status, code, "true"
+    for code in {kind.code for kind in kinds if kind.status >= 500 or issubclass(kind, UpstreamProblem)}:
+        yield 200, code, "true"
+
+
+def _kinds(problem: type[Problem]) -> Iterator[type[Problem]]:
+    """Yield `problem` and every kind of it."""
+    yield problem
+    for kind in problem.__subclasses__():
+        yield from _kinds(kind)

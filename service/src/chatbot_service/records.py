@@ -44,6 +44,7 @@ class Counts:
         self._traffic = runtime.traffic
         self._routes = frozenset(routes)
         self._chat_route = chat_route
+        self._metrics.announce_chat(chat_route)
 
     def __call__(self, exchange: Exchange) -> None:
         """Record one."""

@@ -9,9 +9,10 @@ import pytest
 from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.events import Recorder
-from chatbot_operator.reconcile import UNREADY_PODS_SECONDS, Reconciler
+from chatbot_operator.reconcile import Reconciler
 from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
+from chatbot_operator.unready_pods import LOOK_SECONDS
 from devcluster.controlplane import ControlPlane
 from tests.api.operator_process import SERVICE_IMAGE, Namespace, wait_until
 
@@ -95,13 +96,13 @@ async def test_pods_of_the_former_rollout_do_not_speak_for_its_correction(passes
     fail_to_start(team, why="ErrImageNeverPull")
     await passes.status()
     failed = []
-    for seconds in (UNREADY_PODS_SECONDS, LONG_SECONDS):
+    for seconds in (LOOK_SECONDS, LONG_SECONDS):
         passes.now += seconds
         failed.append(reason(await passes.status()))
 
     await passes.roll_out(is_begun=has_new_pods, replicas=1, image="chat:2")
     corrected = await passes.status()
-    passes.now += UNREADY_PODS_SECONDS
+    passes.now += LOOK_SECONDS
     looked_at = await passes.status()
 
     assert failed == ["ImagePullFailed", "ImagePullFailed"]
@@ -123,7 +124,7 @@ async def test_old_pod_that_was_replaced_does_not_speak_for_the_rollout(passes: 
     fail_to_start(team, why="ErrImagePull")
 
     await passes.status()
-    passes.now += UNREADY_PODS_SECONDS
+    passes.now += LOOK_SECONDS
 
     assert "image chat:2 cannot be pulled" in (await passes.status())["summary"]
 

@@ -12,26 +12,21 @@ from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.events import Recorder
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.pod_report import PodReport
-from chatbot_operator.probe import UNHEARD_SECONDS
 from chatbot_operator.reconcile import NOT_READY_SECONDS, Reconciler
-from chatbot_operator.reporting import LONG_SECONDS
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.operator_process import SERVICE_IMAGE, Namespace, wait_until
-from tests.clock import Clock
 
 pytestmark = pytest.mark.api
 
 KINDS = ("ServiceAccount", "Service", "NetworkPolicy", "Deployment", "PodDisruptionBudget")
 
 
-def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None, unheard: bool = False, **more: Any) -> Reconciler:
+def reconciler(cluster: Cluster, cache: Cache, *, health: FleetHealth | None = None, unheard: bool = False) -> Reconciler:
     settings = Settings(service_image=SERVICE_IMAGE)
     recorder = Recorder(cluster, instance="test")
-    return Reconciler(
-        cluster, cache, health=lambda _key: health, unheard=lambda _key: unheard, recorder=recorder, settings=settings, **more
-    )
+    return Reconciler(cluster, cache, health=lambda _key: health, unheard=lambda _key: unheard, recorder=recorder, settings=settings)
 
 
 async def create_bot(cluster: Cluster, namespace: str, **spec: Any) -> Manifest:
@@ -132,23 +127,6 @@ async def test_newborn_is_told_of_by_the_second_pass(cluster: Cluster, control_p
     team = Namespace(control_plane, namespace)
     wait_until(lambda: team.get("deployment", "bot") or {}, lambda live: live.get("status", {}).get("observedGeneration") == 1)
     cache.put(await cluster.read("Deployment", *key))
-    await passes.reconcile(key)
-
-    assert await told_of(cluster, key) == 1
-
-
-async def test_pods_that_nobody_asked_are_asked_and_not_waited_for_for_ever(cluster: Cluster, namespace: str, cache: Cache) -> None:
-    key, clock = ResourceKey(namespace, "bot"), Clock()
-    asked: list[ResourceKey] = []
-    passes = reconciler(cluster, cache, nudge=asked.append, clock=clock)
-
-    for _ in range(2):
-        assert await passes.reconcile(key) == NOT_READY_SECONDS
-        clock.now += UNHEARD_SECONDS / 2
-    assert asked == [key, key]
-    await passes.reconcile(key)
-    clock.now += LONG_SECONDS
-    assert await told_of(cluster, key) == -1
     await passes.reconcile(key)
 
     assert await told_of(cluster, key) == 1

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from chatbot_operator import probe
 from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.names import labels
-from chatbot_operator.probe import Prober, targets
-from chatbot_operator.reports import Target
+from chatbot_operator.probe import UNHEARD_SECONDS, Prober
 from chatbot_operator.resource import KIND, Manifest
+from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,12 +39,15 @@ def endpoint_slice(*endpoints: Manifest, version: int = 2) -> Manifest:
     return {"kind": "EndpointSlice", "metadata": {**metadata, "labels": labels("bot")}, "endpoints": list(endpoints)}
 
 
+def named_bot(kind: str, uid: str, *, version: int = 1) -> Manifest:
+    return {"kind": kind, "metadata": {"namespace": "team", "name": "bot", "uid": uid, "resourceVersion": str(version)}}
+
+
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for kind, uid in ((KIND, "bot-uid"), ("Service", "service-uid")):
-        cache.put({"kind": kind, "metadata": {"namespace": "team", "name": "bot", "uid": uid, "resourceVersion": "1"}})
-    cache.put(endpoint_slice(endpoint("pod-1")))
+    for manifest in (named_bot(KIND, "bot-uid"), named_bot("Service", "service-uid"), endpoint_slice(endpoint("pod-1"))):
+        cache.put(manifest)
     return cache
 
 
@@ -97,6 +101,12 @@ class Changed:
         self._more.clear()
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes come one at a time, so that no group of them is waited for."""
+    monkeypatch.setattr(probe, "SETTLE_SECONDS", 0)
+
+
 @asynccontextmanager
 async def running(prober: Prober) -> AsyncIterator[None]:
     task = asyncio.create_task(prober.run())
@@ -105,21 +115,6 @@ async def running(prober: Prober) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.mark.parametrize(
-    ("endpoints", "expected"),
-    [
-        ([endpoint("a", "10.0.0.1", ready=True)], (Target("a", "10.0.0.1"),)),
-        ([endpoint("a", "10.0.0.1", ready=False, serving=False, terminating=False)], (Target("a", "10.0.0.1"),)),
-        ([endpoint("a", "10.0.0.1", ready=False, terminating=True)], ()),
-        ([endpoint("a", "10.0.0.1"), endpoint("a", "fd00::1")], (Target("a", "10.0.0.1"),)),
-        ([{"addresses": ["10.0.0.1"]}], ()),
-        (None, ()),
-    ],
-)
-def test_every_pod_that_does_not_terminate_is_asked_once(endpoints: list[Manifest] | None, expected: tuple[Target, ...]) -> None:
-    assert targets([{"endpoints": endpoints}]) == expected
 
 
 async def test_reports_become_the_health_of_the_fleet(cache: Cache, pods: Pods) -> None:
@@ -228,6 +223,7 @@ async def test_no_more_than_the_allowed_number_is_asked_at_once(cache: Cache, po
     assert most == 4
 
 
+@pytest.mark.usefixtures("settled")
 async def test_changed_endpoints_are_asked_soon(cache: Cache, pods: Pods) -> None:
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
@@ -279,6 +275,100 @@ async def test_resource_that_is_gone_is_forgotten(cache: Cache, pods: Pods) -> N
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("settled")
+async def test_pods_that_were_seen_before_their_resource_are_asked_when_it_is_seen(pods: Pods) -> None:
+    cache, changed = Cache(), Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
+    async with running(prober):
+        await asyncio.sleep(0)
+        cache.put(named_bot("Service", "service-uid"))
+        cache.put(endpoint_slice(endpoint("pod-1")))
+        prober.nudge(KEY)
+
+        cache.put(named_bot(KIND, "bot-uid"))
+        prober.discover(KEY)
+        await changed.again()
+
+    health = prober.health(KEY)
+    assert health is not None
+    assert list(health.pods) == ["pod-1"]
+
+
+@pytest.mark.usefixtures("settled")
+async def test_pods_that_were_seen_before_their_service_are_asked_in_the_next_round(pods: Pods) -> None:
+    cache, changed = Cache(), Changed()
+    cache.put(named_bot(KIND, "bot-uid"))
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
+    async with running(prober):
+        cache.put(endpoint_slice(endpoint("pod-1")))
+        prober.nudge(KEY)
+        async with asyncio.timeout(10):
+            while prober._pods[KEY].has_changed:  # noqa: ASYNC110 (a poll without pods is no news)
+                await asyncio.sleep(0.01)
+
+        cache.put(named_bot("Service", "service-uid"))
+        await changed.again()
+
+    assert prober.health(KEY) is not None
+
+
+@pytest.mark.usefixtures("settled")
+async def test_resource_of_the_same_name_has_nothing_of_the_former_and_waits_for_none_of_its_pods(cache: Cache, pods: Pods) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def first_one_hangs(_request: web.Request) -> web.StreamResponse:
+        if pods.asked == 1:
+            asked.set()
+            await never.wait()
+        return web.json_response(report())
+
+    pods.answer = first_one_hangs
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600, timeout_seconds=60)
+    async with running(prober), asyncio.timeout(10):
+        await asked.wait()
+
+        cache.put(named_bot(KIND, "other-uid", version=9))
+        prober.discover(KEY)
+        assert prober.health(KEY) is None
+        await changed.again()
+
+        assert prober.health(KEY) is not None
+        never.set()
+
+
+async def test_edited_resource_keeps_its_health(cache: Cache, pods: Pods) -> None:
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
+    async with running(prober):
+        await changed.again()
+        cache.put(named_bot(KIND, "bot-uid", version=9))
+        prober.discover(KEY)
+
+        assert prober.health(KEY) is not None
+        assert not prober._pods[KEY].has_changed
+
+
+async def test_word_of_new_pods_is_awaited_but_not_for_ever(cache: Cache, clock: Clock) -> None:
+    prober = Prober(cache, on_change=Changed(), clock=clock)
+
+    prober.nudge(KEY)
+    assert prober.unheard(KEY)
+
+    clock.now += UNHEARD_SECONDS
+    prober.nudge(KEY)
+    assert not prober.unheard(KEY)
+
+
+async def test_nothing_is_awaited_of_a_resource_without_pods(cache: Cache, clock: Clock) -> None:
+    cache.put(endpoint_slice(version=3))
+    prober = Prober(cache, on_change=Changed(), clock=clock)
+
+    prober.nudge(KEY)
+
+    assert not prober.unheard(KEY)
+
+
 async def test_pod_that_does_not_answer_keeps_its_last_word_for_two_polls_more(cache: Cache, pods: Pods) -> None:
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
@@ -309,7 +399,7 @@ async def test_pod_that_stays_silent_is_asked_less_and_less_often(cache: Cache, 
     async with running(prober), asyncio.timeout(20):
         while pods.asked < 40:  # noqa: ASYNC110 (the server has no event of its own)
             await asyncio.sleep(0.01)
-        (word,) = prober._words[other].values()
+        (word,) = prober._pods[other].words.values()
 
     assert 3 <= word.misses <= 15
 

@@ -1,5 +1,6 @@
 """What an operator makes of what it sees, leading and standing by: the parts are real, nothing is asked of any API server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,7 +9,9 @@ from kubernetes.aio.client.configuration import Configuration
 from chatbot_operator.__main__ import Operator
 from chatbot_operator.cache import News, ObjectKey, ResourceKey
 from chatbot_operator.cluster import Cluster
+from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.informer import Change
+from chatbot_operator.poll_state import PolledPods
 from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.telemetry import Metrics
@@ -30,7 +33,7 @@ def metrics() -> Metrics:
 @pytest.fixture
 async def operator(metrics: Metrics, clock: Clock) -> AsyncIterator[Operator]:
     cluster = Cluster(Configuration())
-    yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test"), metrics, clock=clock)
+    yield Operator(cluster, Settings(service_image="general-purpose-chatbot:test", leader_election=False), metrics, clock=clock)
     await cluster.close()
 
 
@@ -58,7 +61,7 @@ async def test_standby_gathers_no_work_and_shows_no_conditions(operator: Operato
 
     assert depth(metrics) == 0
     assert ready(metrics) is None
-    assert not operator._prober._changed
+    assert not operator._prober._pods
 
 
 async def test_leader_has_work_and_shows_conditions_until_its_term_is_over(operator: Operator, metrics: Metrics) -> None:
@@ -87,17 +90,26 @@ async def test_new_leader_looks_at_all_that_there_is(operator: Operator, metrics
 
 async def test_passes_and_polls_for_what_comes_in_numbers_wait_for_the_beat(operator: Operator, clock: Clock) -> None:
     operator._begin_term()
+    operator._cache.put(RESOURCE)
     clock.now = 10_000.1
     operator._triggers.owned_changed(Change(ObjectKey("EndpointSlice", "team", "bot-1"), KEY, News.INTENT))
 
-    assert operator._prober._due == {KEY: 10_001.0}
+    assert operator._prober._plans == [(10_001.0, KEY)]
     clock.now = 10_002.4
     assert operator._queue.pop() is None
     clock.now = 10_002.5
     assert operator._queue.pop() == KEY
 
 
-async def test_pods_are_polled_when_a_pass_finds_that_nobody_asked_them(operator: Operator) -> None:
-    operator._reconciler._nudge(KEY)
+async def test_first_pass_of_a_term_knows_nothing_of_what_pods_said_in_an_earlier_one(operator: Operator) -> None:
+    operator._cache.put(RESOURCE)
+    operator._prober._pods[KEY] = PolledPods("1", health=FleetHealth())
+    known: asyncio.Future[FleetHealth | None] = asyncio.get_running_loop().create_future()
+    operator._queue.on_started = lambda _waited: known.set_result(operator._prober.health(KEY))
 
-    assert operator._prober._changed == {KEY}
+    term = asyncio.create_task(operator._lead())
+    health = await known
+    term.cancel()
+    await asyncio.gather(term, return_exceptions=True)
+
+    assert health is None

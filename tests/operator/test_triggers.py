@@ -17,8 +17,9 @@ class Scene:
         self.clock = Clock()
         self.queue: Queue[ResourceKey] = Queue(clock=self.clock)
         self.nudged: list[ResourceKey] = []
+        self.discovered: list[ResourceKey] = []
         self.leads = True
-        self.triggers = Triggers(self.queue, nudge=self.nudged.append, leads=lambda: self.leads)
+        self.triggers = Triggers(self.queue, nudge=self.nudged.append, discover=self.discovered.append, leads=lambda: self.leads)
 
     def see(self, kind: str, news: News) -> None:
         if kind == KIND:
@@ -103,6 +104,16 @@ def test_pods_are_polled_when_their_endpoints_change(scene: Scene) -> None:
     assert scene.nudged == [KEY]
 
 
+def test_pods_of_a_resource_that_may_be_new_are_looked_for(scene: Scene) -> None:
+    scene.see(KIND, News.STATUS)
+    assert scene.discovered == []
+
+    scene.see(KIND, News.INTENT)
+
+    assert scene.discovered == [KEY]
+    assert scene.nudged == []
+
+
 def test_what_is_seen_while_another_process_leads_adds_nothing(scene: Scene) -> None:
     scene.leads = False
 
@@ -112,7 +123,7 @@ def test_what_is_seen_while_another_process_leads_adds_nothing(scene: Scene) -> 
     scene.triggers.look_again(KEY)
 
     assert scene.due() == "never"
-    assert scene.nudged == []
+    assert scene.nudged == scene.discovered == []
 
 
 def test_what_belongs_to_no_resource_is_left_alone(scene: Scene) -> None:

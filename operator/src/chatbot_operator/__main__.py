@@ -62,6 +62,7 @@ class Operator:
         self._triggers = Triggers(
             self._queue,
             nudge=lambda key: self._prober.nudge(key),  # noqa: PLW0108 (made below, and of this)
+            discover=lambda key: self._prober.discover(key),  # noqa: PLW0108 (made below, and of this)
             leads=lambda: self._leading,
         )
         self._prober = Prober(
@@ -134,7 +135,6 @@ class Operator:
             self._cache,
             health=self._prober.health,
             unheard=self._prober.unheard,
-            nudge=self._prober.nudge,
             unserved=lambda: self._informer.unserved,
             recorder=self._recorder,
             settings=self._settings,
@@ -152,9 +152,9 @@ class Operator:
             self._begin_term()
             try:
                 async with asyncio.TaskGroup() as group:
+                    group.create_task(self._prober.run(), name="probe")  # first: no pass may go by what the pods said in an earlier term
                     for _ in range(self._settings.workers):
                         group.create_task(work(self._queue, self._reconciler, observe=self._metrics.observe_reconcile))
-                    group.create_task(self._prober.run(), name="probe")
                     if self._settings.leader_election:
                         group.create_task(self.elector.hold(), name="lease")
             except* errors.LeadershipLost as lost:

@@ -1,74 +1,38 @@
 """Polls the pods' reports: all of them in one burst a round, in between those of resources that changed.
 
-Those of a resource that is not Ready are polled more often, too, while something is wrong with a pod.
-A pod that does not answer keeps its last word for two polls more, then it has none and is asked less and less often.
+Those of a resource that is not Ready are polled more often, too, while something is wrong with a pod. A round looks for
+those, too, of a resource that had none: an event may have led there before there was enough to find them by.
 """
 
 import asyncio
 import heapq
+import math
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import structlog
 
-from chatbot_operator import errors, fleet, names
+from chatbot_operator import errors
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
-from chatbot_operator.fleet import Figures, FleetHealth
+from chatbot_operator.endpoints import endpoint_slices, targets
+from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.liveness import Heartbeats
-from chatbot_operator.pod_report import PodReport
+from chatbot_operator.poll_state import PolledPods, Word
 from chatbot_operator.queue import on_the_beat
 from chatbot_operator.reporting import FIGURES_SECONDS
 from chatbot_operator.reports import REPORT_PORT, Connections, Target, parse_report
-from chatbot_operator.resource import KIND, Manifest
+from chatbot_operator.resource import KIND
 
 SETTLE_SECONDS = 0.5
 """From a change of an EndpointSlice to the poll, since changes come in groups."""
 RETRY_SECONDS = 5.0
 """Until a pod that did not answer is asked again."""
-GIVEN_UP_MISSES = 3
-MAX_SILENCE_ROUNDS = 8
-"""Rounds at most between two questions to a pod that does not answer."""
 UNHEARD_SECONDS = 60.0
 """So long what the status says of pods counts that were not heard yet: after the start, or after they were first seen."""
 HEARTBEAT_SECONDS = 60.0
 
 logger = structlog.get_logger()
-
-
-def targets(endpoint_slices: Iterable[Manifest]) -> tuple[Target, ...]:
-    """Return the pods behind `endpoint_slices`: unready ones too, terminating ones not, each pod once."""
-    found: dict[str, Target] = {}
-    for endpoint_slice in endpoint_slices:
-        for endpoint in endpoint_slice.get("endpoints") or ():
-            uid = (endpoint.get("targetRef") or {}).get("uid")
-            if uid and endpoint.get("addresses") and not (endpoint.get("conditions") or {}).get("terminating"):
-                found.setdefault(uid, Target(uid, endpoint["addresses"][0]))
-    return tuple(found.values())
-
-
-def endpoint_slices(cache: Cache, key: ResourceKey) -> tuple[Manifest, ...]:
-    """Return the slices of the Service of the resource."""
-    service = cache.entry(ObjectKey("Service", key.namespace, names.service(key.name)))
-    if service is None:
-        return ()
-    return tuple(child.manifest() for child in cache.children(service.uid) if child.key.kind == "EndpointSlice")
-
-
-@dataclass(slots=True)
-class _Word:
-    """What a pod said last, and how often it has not answered since."""
-
-    body: bytes = b""
-    report: PodReport | None = None
-    misses: int = 0
-    ask_at: float = 0.0
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the pod was heard, or is not waited for any more."""
-        return bool(self.body) or self.misses >= GIVEN_UP_MISSES
 
 
 class Prober:
@@ -97,30 +61,38 @@ class Prober:
         self._concurrency = concurrency
         self._beat_seconds = beat_seconds
         self._clock = clock
-        self._words: dict[ResourceKey, dict[Target, _Word]] = {}
-        self._health: dict[ResourceKey, FleetHealth] = {}
-        self._told: dict[ResourceKey, tuple[float, Figures]] = {}
-        self._changed: set[ResourceKey] = set()
-        self._unheard: set[ResourceKey] = set()
-        self._unheard_until = 0.0
-        self._due: dict[ResourceKey, float] = {}
+        self._pods: dict[ResourceKey, PolledPods] = {}
         self._plans: list[tuple[float, ResourceKey]] = []
-        self._open: dict[ResourceKey, int] = {}
-        self._questions: asyncio.Queue[tuple[ResourceKey, Target, _Word]] = asyncio.Queue()
+        self._questions: asyncio.Queue[tuple[ResourceKey, PolledPods, Target, Word]] = asyncio.Queue()
         self._nudged = asyncio.Event()
 
     def health(self, key: ResourceKey) -> FleetHealth | None:
         """Return what the pods of the resource last said, or None before the first poll."""
-        return self._health.get(key)
+        pods = self._pods.get(key)
+        return pods.health if pods else None
 
     def unheard(self, key: ResourceKey) -> bool:
-        """Tell whether pods that were there at the start were not heard yet, nor given up: what the status says may still be true."""
-        return key in self._unheard and self._clock() < self._unheard_until
+        """Tell whether there are pods whose word is awaited: until then what the status says of them may be true."""
+        pods = self._pods.get(key)
+        if pods is None or self._clock() >= pods.awaited_until:
+            return False
+        return pods.health is not None or bool(targets(endpoint_slices(self._cache, key)))
+
+    def discover(self, key: ResourceKey) -> None:
+        """Poll the pods of a resource that is new: their addresses may have been seen before it."""
+        known = self._pods.get(key)
+        if self._pods_of(key) is not known:
+            self.nudge(key)
 
     def nudge(self, key: ResourceKey) -> None:
-        """Poll the pods of the resource soon: they changed, or were never asked."""
-        self._changed.add(key)
-        self._plan(key, on_the_beat(self._clock() + SETTLE_SECONDS, self._beat_seconds))
+        """Poll the pods of the resource soon, since they changed; of one that is not known yet, they are discovered with it."""
+        pods = self._pods_of(key)
+        if pods is None:
+            return
+        pods.has_changed = True
+        if pods.health is None and not pods.awaited_until:
+            pods.awaited_until = self._clock() + UNHEARD_SECONDS
+        self._plan(key, pods, on_the_beat(self._clock() + SETTLE_SECONDS, self._beat_seconds))
 
     async def run(self) -> None:
         """Poll until cancelled; what was heard in an earlier run counts no more."""
@@ -135,13 +107,12 @@ class Prober:
             self._heartbeats.end("prober")
 
     def _start_over(self) -> None:
-        for known in (self._words, self._health, self._told, self._due, self._open):
-            known.clear()
+        self._pods.clear()
         self._plans.clear()
         self._questions = asyncio.Queue()
-        self._changed = {entry.resource for entry in self._cache.entries("EndpointSlice") if entry.resource}
-        self._unheard = set(self._changed)
-        self._unheard_until = self._clock() + UNHEARD_SECONDS
+        for key in {entry.resource for entry in self._cache.entries("EndpointSlice")}:
+            if key and (pods := self._pods_of(key)):
+                pods.were_there, pods.awaited_until = True, self._clock() + UNHEARD_SECONDS
 
     async def _schedule(self) -> None:
         round_at = self._clock()
@@ -150,17 +121,28 @@ class Prober:
             now = self._clock()
             if now >= round_at:
                 round_at = now + self._interval_seconds * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, guards nothing)
-                due = self._words.keys() | self._changed
-                self._connections.keep_only({pod.address for words in self._words.values() for pod in words})
+                due = set(self._pods)
+                self._connections.keep_only({target.address for pods in self._pods.values() for target in pods.words})
             else:
                 due = self._take_due(now)
-            for key in due - self._open.keys():
+            for key in due:
                 self._poll(key, now)
             await self._wait(min(round_at, self._plans[0][0]) if self._plans else round_at)
 
-    def _plan(self, key: ResourceKey, at: float) -> None:
-        if at < self._due.get(key, float("inf")):
-            self._due[key] = at
+    def _pods_of(self, key: ResourceKey) -> PolledPods | None:
+        """Return what is known of the pods of the resource as it is now; forget them when it is gone."""
+        resource = self._cache.entry(ObjectKey(KIND, *key))
+        if resource is None:
+            self._pods.pop(key, None)
+            return None
+        pods = self._pods.get(key)
+        if pods is None or pods.uid != resource.uid:
+            pods = self._pods[key] = PolledPods(resource.uid)
+        return pods
+
+    def _plan(self, key: ResourceKey, pods: PolledPods, at: float) -> None:
+        if at < pods.due:
+            pods.due = at
             heapq.heappush(self._plans, (at, key))
             self._nudged.set()
 
@@ -168,8 +150,9 @@ class Prober:
         due = set()
         while self._plans and self._plans[0][0] <= now:
             at, key = heapq.heappop(self._plans)
-            if self._due.get(key) == at:
-                del self._due[key]
+            pods = self._pods.get(key)
+            if pods is not None and pods.due == at:
+                pods.due = math.inf
                 due.add(key)
         return due
 
@@ -182,91 +165,49 @@ class Prober:
             return
 
     def _poll(self, key: ResourceKey, now: float) -> None:
-        """Ask every pod of one resource that it is time to ask."""
-        if self._cache.entry(ObjectKey(KIND, *key)) is None:
-            self._forget(key)
+        """Ask every pod of one resource that it is time to ask, unless some are being asked."""
+        pods = self._pods_of(key)
+        if pods is None or pods.questions:
             return
-        if key in self._changed:
-            self._changed.discard(key)
-            self._take_targets(key)
-        words = self._words.get(key, {})
-        questions = [(key, pod, word) for pod, word in words.items() if word.ask_at <= now]
-        if not questions:
-            if not words and key in self._health:
-                self._judge(key)
-            return
-        self._open[key] = len(questions)
+        if pods.has_changed or not pods.words:
+            pods.take_targets(targets(endpoint_slices(self._cache, key)))
+        questions = [(key, pods, target, word) for target, word in pods.words.items() if word.ask_at <= now]
+        pods.questions = len(questions)
         for question in questions:
             self._questions.put_nowait(question)
-
-    def _take_targets(self, key: ResourceKey) -> None:
-        """Take over the pods that the EndpointSlices show; a change is a reason to ask those at once that did not answer."""
-        known = self._words.get(key, {})
-        words = {pod: known.get(pod) or _Word() for pod in targets(endpoint_slices(self._cache, key))}
-        for word in words.values():
-            word.ask_at = 0.0
-        if words or key in self._health:
-            self._words[key] = words
-
-    def _forget(self, key: ResourceKey) -> None:
-        self._changed.discard(key)
-        for known in (self._words, self._health, self._told, self._due):
-            known.pop(key, None)
+        if not pods.words and pods.health is not None:
+            self._judge(key, pods)
 
     async def _ask(self) -> None:
         """Put one question after the other."""
         while True:
-            key, pod, word = await self._questions.get()
+            key, pods, target, word = await self._questions.get()
             try:
-                body = await self._connections.fetch(pod.address)
-                report = None if body == word.body else parse_report(body, pod)
+                body = await self._connections.fetch(target.address)
+                report = None if body == word.body else parse_report(body, target)
             except (OSError, errors.ReportInvalid) as error:
-                logger.debug("no report", pod_uid=pod.uid, address=pod.address, error=str(error) or type(error).__name__)
-                self._missed(word)
+                logger.debug("no report", pod_uid=target.uid, address=target.address, error=str(error) or type(error).__name__)
+                word.missed(self._clock(), interval_seconds=self._interval_seconds)
             else:
-                word.body, word.report, word.misses = body, report, 0
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
-                self._judge(key)
+                word.heard(body, report)
+            pods.questions -= 1
+            if not pods.questions and self._pods.get(key) is pods:
+                self._judge(key, pods)
 
-    def _missed(self, word: _Word) -> None:
-        word.misses += 1
-        if word.misses >= GIVEN_UP_MISSES:
-            word.body, word.report = b"", None
-            rounds = min(MAX_SILENCE_ROUNDS, 2 ** (word.misses - GIVEN_UP_MISSES))
-            word.ask_at = self._clock() + (rounds - 0.5) * self._interval_seconds
-
-    def _judge(self, key: ResourceKey) -> None:
-        """Merge what the pods of a resource said, tell what is new, and plan the next questions."""
-        words = self._words.get(key)
-        if words is None:
-            return  # the resource went while its pods were asked
-        if all(word.is_final for word in words.values()):
-            self._unheard.discard(key)
-        known = self._health.get(key)
-        if known is None or known.expected != len(words) or any(word.report or not word.body for word in words.values()):
-            self._store(key, words)
-        self._tell(key, known)
-        if key in self._changed:
-            self._plan(key, self._clock() + SETTLE_SECONDS)
-        elif not words:
-            self._words.pop(key, None)
-        elif any(0 < word.misses < GIVEN_UP_MISSES for word in words.values()):
-            self._plan(key, self._clock() + min(RETRY_SECONDS, self._interval_seconds))
-        elif not self._health[key].is_well and (seconds := self._prompt_seconds(key)) is not None:
-            self._plan(key, self._clock() + min(seconds, self._interval_seconds))
-
-    def _store(self, key: ResourceKey, words: dict[Target, _Word]) -> None:
-        reports = [word.report or PodReport.parse(word.body) for word in words.values() if word.body]
-        for word in words.values():
-            word.report = None  # three times the memory of what it was read from
-        self._health[key] = fleet.merge(reports, expected=len(words), before=self._health.get(key))
-
-    def _tell(self, key: ResourceKey, known: FleetHealth | None) -> None:
-        """Tell of another health than the `known` one at once, and once a minute of figures, which change with every request."""
-        health, now = self._health[key], self._clock()
-        told_at, told = self._told.get(key, (0.0, None))
-        if known is None or health != known or (health.figures != told and now - told_at >= FIGURES_SECONDS):
-            self._told[key] = (now, health.figures)
+    def _judge(self, key: ResourceKey, pods: PolledPods) -> None:
+        """Tell what is new: another health at once, and once a minute figures, which change with every request."""
+        known, health, now = pods.health, pods.merge(), self._clock()
+        if known is None or health != known or (health.figures != pods.told and now - pods.told_at >= FIGURES_SECONDS):
+            pods.told, pods.told_at = health.figures, now
             self._on_change(key)
+        if (seconds := self._again_seconds(key, pods, health)) is not None:
+            self._plan(key, pods, now + seconds)
+
+    def _again_seconds(self, key: ResourceKey, pods: PolledPods, health: FleetHealth) -> float | None:
+        """Return when to ask the pods before the next round, or None."""
+        if pods.has_changed:
+            return SETTLE_SECONDS
+        if any(word.is_due_soon for word in pods.words.values()):
+            return min(RETRY_SECONDS, self._interval_seconds)
+        seconds = None if health.is_well else self._prompt_seconds(key)
+        return None if seconds is None else min(seconds, self._interval_seconds)

@@ -5,45 +5,28 @@ Reads come from the cache. A new resource costs one request for each child and o
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import structlog
 
 from chatbot_operator import autoscale, errors, fleet, names
 from chatbot_operator.cache import Cache, ObjectKey, ResourceKey
 from chatbot_operator.children import Children
 from chatbot_operator.client_tokens import ClientTokens
 from chatbot_operator.cluster import Cluster
+from chatbot_operator.endpoints import endpoint_slices
 from chatbot_operator.events import Recorder, transitions
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.observed import Observed, Problem
-from chatbot_operator.probe import UNHEARD_SECONDS, endpoint_slices, targets
 from chatbot_operator.reporting import Reporting
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.status import derive_invalid_status, derive_status, is_ready, keep_reported, substantially_differs
+from chatbot_operator.unready_pods import UnreadyPods
 
-UNREADY_PODS_SECONDS = 5.0
-UNREADY_PODS_CAP_SECONDS = 60.0
-"""Pods that start in the normal time are not looked at; the longer they stay unready, the longer it is between two looks."""
 NOT_READY_SECONDS = 5.0
 NOT_READY_CAP_SECONDS = 30.0
 """Between two passes over a resource that is not Ready, for what no event announces: pods' states and grace periods."""
 PROBLEM_SECONDS = 30.0
 """Between two tries of what the API server refused or a foreign object blocks: neither is watched."""
-
-logger = structlog.get_logger()
-
-
-@dataclass
-class _Looks:
-    """When unready pods of one rollout were and will be looked at, and what was seen."""
-
-    rollout: str | None
-    since: float
-    next_at: float
-    pods: tuple[Manifest, ...] = ()
 
 
 class Reconciler:
@@ -56,7 +39,6 @@ class Reconciler:
         *,
         health: Callable[[ResourceKey], FleetHealth | None],
         unheard: Callable[[ResourceKey], bool] = lambda _key: False,
-        nudge: Callable[[ResourceKey], None] = lambda _key: None,
         unserved: Callable[[], frozenset[str]] = frozenset,
         recorder: Recorder,
         settings: Settings,
@@ -67,7 +49,6 @@ class Reconciler:
         self._cache = cache
         self._health = health
         self._unheard = unheard
-        self._nudge = nudge
         self._recorder = recorder
         self._settings = settings
         self._clock = clock
@@ -77,8 +58,7 @@ class Reconciler:
         self._reporting = Reporting(clock=clock)
         self._scaling: dict[ResourceKey, autoscale.Memory] = {}
         self._not_ready_since: dict[ResourceKey, float] = {}
-        self._unasked_since: dict[ResourceKey, float] = {}
-        self._pods: dict[ResourceKey, _Looks] = {}
+        self._unready_pods = UnreadyPods(cluster, clock=clock)
 
     def attention_seconds(self, key: ResourceKey) -> float | None:
         """Return when to look at a resource again that is not Ready, the later the longer it has not been, or None when it is Ready."""
@@ -107,7 +87,7 @@ class Reconciler:
         is_newborn = health is None and key not in self._not_ready_since and not _is_told(manifest)
         if is_newborn:
             self._not_ready_since[key] = self._clock()
-        unheard = self._ask_unasked(key) or self._is_unheard(key, manifest)
+        unheard = self._is_unheard(key, manifest)
         if problem is None and (is_newborn or unheard):
             return NOT_READY_SECONDS  # what was made, and the pods, say more in a moment
         status = await self._observe(resource, problem, replicas=replicas)
@@ -121,7 +101,7 @@ class Reconciler:
         """Return when to look for what no event announces: what stood in the way is gone, or unready pods say something else."""
         if problem and not problem.passing:
             return PROBLEM_SECONDS
-        return self.attention_seconds(key) if problem or key in self._pods else None
+        return self.attention_seconds(key) if problem or key in self._unready_pods else None
 
     def _decide_replicas(self, key: ResourceKey, resource: ChatbotDeployment) -> int:
         """Return how many pods there should be: as the spec says, or as the load does where it may."""
@@ -144,20 +124,11 @@ class Reconciler:
         self._reporting.forget(key)
         self._scaling.pop(key, None)
         self._not_ready_since.pop(key, None)
-        self._unasked_since.pop(key, None)
-        self._pods.pop(key, None)
-
-    def _ask_unasked(self, key: ResourceKey) -> bool:
-        """Have pods asked that never were; return whether their answer is waited for, which it is not for ever."""
-        if self._health(key) is not None or not targets(endpoint_slices(self._cache, key)):
-            self._unasked_since.pop(key, None)
-            return False
-        self._nudge(key)
-        return self._clock() - self._unasked_since.setdefault(key, self._clock()) < UNHEARD_SECONDS
+        self._unready_pods.forget(key)
 
     def _is_unheard(self, key: ResourceKey, manifest: Manifest) -> bool:
-        """Tell whether a status that knows nothing of the pods would undo the last one."""
-        return self._health(key) is not None and self._unheard(key) and "upstream" in (manifest.get("status") or {})
+        """Tell whether a status would come a moment before the pods' first word, or undo what the last one says of them."""
+        return self._unheard(key) and (self._health(key) is None or "upstream" in (manifest.get("status") or {}))
 
     def _deployment(self, resource: ChatbotDeployment) -> Manifest | None:
         """Return the live Deployment, unless it is somebody else's."""
@@ -169,7 +140,7 @@ class Reconciler:
         key = ResourceKey(resource.namespace, resource.name)
         deployment = self._deployment(resource)
         slices = endpoint_slices(self._cache, key)
-        observed = Observed(deployment, slices, await self._unready_pods(key, deployment), problem)
+        observed = Observed(deployment, slices, await self._unready_pods.look(key, deployment), problem)
         health = self._health(key) or fleet.merge((), expected=replicas)
         return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock(), replicas=replicas)
 
@@ -204,27 +175,6 @@ class Reconciler:
         for transition in transitions(manifest.get("status") or {}, status):
             await self._recorder.record(manifest, transition)
 
-    async def _unready_pods(self, key: ResourceKey, deployment: Manifest | None) -> tuple[Manifest, ...]:
-        """Return the pods when some have been unready for longer than a start takes; they say why. Each rollout is looked at anew."""
-        live = (deployment or {}).get("status") or {}
-        if not live.get("updatedReplicas") or live.get("replicas", 0) <= live.get("readyReplicas", 0):
-            self._pods.pop(key, None)
-            return ()
-        now, rollout = self._clock(), _rollout_of(deployment)
-        looks = self._pods.get(key)
-        if looks is None or looks.rollout != rollout:
-            looks = self._pods[key] = _Looks(rollout, since=now, next_at=now + UNREADY_PODS_SECONDS)
-        if now < looks.next_at:
-            return looks.pods
-        try:
-            listed, _ = await self._cluster.list("Pod", namespace=key.namespace, selector=names.selector(key.name))
-        except errors.ClusterError as error:
-            logger.debug("pods not listed", error=str(error))
-            return looks.pods
-        looks.pods = tuple(listed)
-        looks.next_at = now + min(UNREADY_PODS_CAP_SECONDS, max(UNREADY_PODS_SECONDS, (now - looks.since) / 4))
-        return looks.pods
-
 
 def _hands_off(manifest: Manifest) -> bool:
     """Tell whether nothing is to be done: the resource is going away, or its owner said so."""
@@ -235,9 +185,3 @@ def _hands_off(manifest: Manifest) -> bool:
 def _is_told(manifest: Manifest) -> bool:
     """Tell whether the status says anything of the resource yet."""
     return bool((manifest.get("status") or {}).get("observedGeneration", -1) >= 0)
-
-
-def _rollout_of(deployment: Manifest | None) -> str | None:
-    """Return the number of the rollout; scaling begins none."""
-    annotations: Manifest = ((deployment or {}).get("metadata") or {}).get("annotations") or {}
-    return annotations.get(names.REVISION_ANNOTATION)

@@ -15,16 +15,22 @@ _OF_THE_PODS: Final = "EndpointSlice"
 
 
 class Triggers:
-    """Adds the keys of resources to the queue; `nudge` has the pods of one polled.
+    """Adds the keys of resources to the queue; `nudge` has the pods of one polled, `discover` those of one that is new.
 
     What is seen while this process does not lead adds nothing: nobody would take it, and who begins to lead looks at everything.
     """
 
     def __init__(
-        self, queue: Queue[ResourceKey], *, nudge: Callable[[ResourceKey], None], leads: Callable[[], bool] = lambda: True
+        self,
+        queue: Queue[ResourceKey],
+        *,
+        nudge: Callable[[ResourceKey], None],
+        discover: Callable[[ResourceKey], None],
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._queue = queue
         self._nudge = nudge
+        self._discover = discover
         self._leads = leads
 
     def resource_changed(self, key: ResourceKey, news: News) -> None:
@@ -34,6 +40,7 @@ class Triggers:
         if news is News.STATUS:
             self.look_soon(key)
         else:
+            self._discover(key)
             self._queue.add(key)
 
     def owned_changed(self, change: Change) -> None:

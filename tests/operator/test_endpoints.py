@@ -1,0 +1,24 @@
+import pytest
+
+from chatbot_operator.endpoints import targets
+from chatbot_operator.reports import Target
+from chatbot_operator.resource import Manifest
+
+
+def endpoint(uid: str, address: str, **conditions: bool) -> Manifest:
+    return {"addresses": [address], "conditions": conditions, "targetRef": {"kind": "Pod", "uid": uid}}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "expected"),
+    [
+        ([endpoint("a", "10.0.0.1", ready=True)], (Target("a", "10.0.0.1"),)),
+        ([endpoint("a", "10.0.0.1", ready=False, serving=False, terminating=False)], (Target("a", "10.0.0.1"),)),
+        ([endpoint("a", "10.0.0.1", ready=False, terminating=True)], ()),
+        ([endpoint("a", "10.0.0.1"), endpoint("a", "fd00::1")], (Target("a", "10.0.0.1"),)),
+        ([{"addresses": ["10.0.0.1"]}], ()),
+        (None, ()),
+    ],
+)
+def test_every_pod_that_does_not_terminate_is_asked_once(endpoints: list[Manifest] | None, expected: tuple[Target, ...]) -> None:
+    assert targets([{"endpoints": endpoints}]) == expected

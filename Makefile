@@ -21,7 +21,7 @@ QUICK := not programs and not soak and not api and not faults and not cluster an
 IN_TWO := -n 2 --dist worksteal
 # Two modules at a time, which mostly wait; a module's own tests may share a program, a folder or a core.
 BY_MODULE := -n 2 --dist loadfile
-# Three, one of which waits through outages, and those modules first that take longest.
+# Three, for they wait longer still, and those modules first that take longest.
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test sbom scan clean
@@ -48,11 +48,11 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
-	@$(STEP) "tests of the benchmarks" $(BIN)/pytest -q -m programs tests/bench
+	@$(STEP) "tests of the benchmarks" $(BIN)/pytest -q $(BY_MODULE) -m programs tests/bench
 	@$(STEP) "tests of whole programs" $(BIN)/pytest -q $(BY_MODULE) -m programs --ignore=tests/bench
 	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
-	@$(STEP) "tests on a real API server" $(BIN)/pytest -q -m api
+	@$(STEP) "tests on a real API server" $(BIN)/pytest -q $(WAITING) -m api
 	@$(STEP) "faults between operator and API server" $(BIN)/pytest -q $(WAITING) -m faults
 	@$(STEP) "tests on a real cluster" $(BIN)/pytest -q -m cluster
 

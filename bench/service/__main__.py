@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.service.candidates import BARE, BUILDERS, DIRECTLY, GO_PROXY, SERVICE, Candidate, Place
-from bench.service.figures import Measured, Round, Run
+from bench.service.capacity import NotMeasured, measure_capacity
+from bench.service.figures import Loaded, Measured, Round, Run
 from bench.service.installed import BUILD, HERE, Binaries, NotRun, build_binaries
 from bench.service.load import Target, upstream
-from bench.service.measure import FULL, SHORT, TRIAL, Direct, Extent, measure, measure_direct, measure_in_turns
+from bench.service.measure import measure, measure_direct, measure_in_turns
+from bench.service.phases import FULL, SHORT, TRIAL, Direct, Extent
 from bench.service.processes import Ended
-from bench.service.tables import render
+from bench.service.tables import render, render_at_capacity, with_part
 from bench.session import end_by_signals, machine, say
 
 METHOD = (
@@ -29,6 +31,11 @@ METHOD = (
     "events come on 20 streams, one every 20 ms on each. Latency is above the upstream's own, a request's that of one at a time. What is "
     "required against the Go proxy and the bare route is measured in turns: all of them run, windows of a second or two alternate, "
     "and there are 100 streams."
+)
+METHOD_AT_CAPACITY = (
+    "What a request and an event cost alone, measured as above, says how many of each take half of {share:.0%} of the core. Both are then "
+    "asked for at once: the events on all of the streams, the requests at random moments, whether or not those before are answered. A "
+    "request's latency counts from the moment at which it was due."
 )
 IN_TURNS = (SERVICE, BARE, GO_PROXY)
 RESULTS = HERE / "results.md"
@@ -51,24 +58,45 @@ def main() -> None:
 
 
 def _bench(arguments: argparse.Namespace, core: int) -> None:
-    binaries = build_binaries()
-    candidates, missing = _prepare(arguments.only, binaries)
+    bench = Bench(build_binaries(), core, TRIAL if arguments.trial else SHORT if arguments.rounds == 1 else FULL)
+    path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) and not arguments.trial else None)
+    if not arguments.at_capacity:
+        text = _compare(arguments, bench)
+        print(f"\n{text}", flush=True)
+        if path is not None:
+            path.write_text(f"# What the service costs\n\nWritten by `make bench`.\n\n{text}")
+    if SERVICE in arguments.only:
+        text = _load_to_capacity(bench)
+        print(f"\n{text}", flush=True)
+        if path is not None:
+            path.write_text(with_part(path.read_text() if path.exists() else "", text))
+
+
+def _compare(arguments: argparse.Namespace, bench: "Bench") -> str:
+    """Return the comparison of the candidates."""
+    candidates, missing = _prepare(arguments.only, bench.binaries)
     started = time.monotonic()
-    extent = TRIAL if arguments.trial else SHORT if arguments.rounds == 1 else FULL
-    bench = Bench(binaries, core, extent)
     run = bench.run(candidates, rounds=arguments.rounds, seed=arguments.seed)
     about = _about(candidates, rounds=arguments.rounds, seed=arguments.seed, seconds=time.monotonic() - started)
-    text = render(run, missing=missing, about=about)
-    print(f"\n{text}", flush=True)
-    path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) and not arguments.trial else None)
-    if path is not None:
-        path.write_text(f"# What the service costs\n\nWritten by `make bench`.\n\n{text}")
+    return render(run, missing=missing, about=about)
+
+
+def _load_to_capacity(bench: "Bench") -> str:
+    """Return the part about the load that the service's costs allow for."""
+    try:
+        service = BUILDERS[SERVICE](bench.binaries)
+        loaded = bench.load(service)
+    except (NotRun, NotMeasured, Ended, TimeoutError) as error:
+        return render_at_capacity(None, about=[f"Not measured: {error}"])
+    about = f"`python -m bench.service --at-capacity`, which is a part of all: {SERVICE} {service.version} on {machine()}."
+    return render_at_capacity(loaded, about=[about, METHOD_AT_CAPACITY.format(share=bench.extent.share)])
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.service", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured; 1 is a short round")
     parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), metavar="NAME", help="of: %(choices)s")
+    parser.add_argument("--at-capacity", action="store_true", help="only the load that the service's costs allow for, a minute")
     parser.add_argument("--trial", action="store_true", help="a tenth as long with few streams, to see whether everything works")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="of the order within each round")  # noqa: S311
     parser.add_argument("--write", type=Path, help=f"file for the tables; with every candidate and no --trial: {RESULTS.name}")
@@ -109,6 +137,13 @@ class Bench:
                     measured[candidate.name] = self._measure(candidate, url, direct)
                 found.append({candidate.name: measured[candidate.name] for candidate in candidates})
         return Run(found, self._in_turns([each for each in candidates if each.name in IN_TURNS], chance))
+
+    def load(self, service: Candidate) -> Loaded:
+        """Measure the service's costs, then what it does under the load that they allow for."""
+        say(f"at capacity: {service.name}")
+        with upstream(self.binaries.upstream) as url:
+            place, target = self._placed(service, url)
+            return measure_capacity(service, place, target, core=self.core, extent=self.extent)
 
     def _in_turns(self, candidates: Sequence[Candidate], chance: random.Random) -> list[Round]:
         say(f"in turns: {', '.join(candidate.name for candidate in candidates)}")

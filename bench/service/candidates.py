@@ -60,9 +60,9 @@ class Candidate:
     holds: bool = False
 
 
-def chatbot_service() -> Candidate:
-    """Return this service with every feature on."""
-    programs = installed.install_service()
+def chatbot_service(programs: Path | None = None) -> Candidate:
+    """Return this service with every feature on, run in an environment of its own or that of `programs`."""
+    programs = programs or installed.install_service()
 
     def command(place: Place) -> Command:
         files = {"key": "bench", "tokens": f"another-{_TOKEN}\n{_TOKEN}\n", "prompt": "You are a helpful assistant."}

@@ -48,6 +48,29 @@ class Measured:
     notes: Sequence[str] = ()
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What came of a load at fixed rates: of `asked` requests and events a second those that were `served`, beside `streams` open ones.
+
+    Latencies are (p50, p99), a request's from the moment at which it was due. `lost` are requests and streams that failed or were missing.
+    """
+
+    streams: int
+    lost: int
+    asked: tuple[float, float]
+    served: tuple[float, float]
+    request_ms: tuple[float, float]
+    event_ms: tuple[float, float]
+    cpu_percent: float
+    megabytes: float
+    notes: Sequence[str] = ()
+
+    @property
+    def percent_not_served(self) -> float:
+        """Return how much of the load was not there, of requests or of events, whichever is more; chance alone makes it half a percent."""
+        return max(0.0, *(100 * (1 - served / asked) for asked, served in zip(self.asked, self.served, strict=True)))
+
+
 Round = Mapping[str, Measured]
 """By candidate."""
 

@@ -102,14 +102,15 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(target: Target, *, connections: int, stream: Stream | None = None) -> Iterator[Load]:
-    """Ask `target` over `connections` at once until the block ends."""
+def load(target: Target, *, connections: int, stream: Stream | None = None, rate: float = 0.0) -> Iterator[Load]:
+    """Ask `target` over `connections` at once until the block ends: `rate` times a second, or as often as it answers."""
     arguments = {
         "url": target.url + target.asks.path,
         "headers": target.asks.header_lines(target.upstream),
         "body": target.asks.body_of(stream),
         "connections": str(connections),
         "stamps": str(1 if stream is None else stream.events),
+        "rate": str(rate),
         "seconds": str(MAX_SECONDS),
     }
     with _talking_to([str(target.generator), *(f"-{name}={value}" for name, value in arguments.items())]) as process:

@@ -1,7 +1,7 @@
 """What is required of the service in a run, and what is hoped for."""
 
 from bench.service.candidates import BARE, GO_PROXY, LITELLM, SDK_DEFAULT, SERVICE
-from bench.service.figures import Check, Figure, Held, Run
+from bench.service.figures import Check, Figure, Held, Loaded, Run
 
 REQUIRED_STREAMS = 5000
 
@@ -22,6 +22,16 @@ def checks(run: Run) -> list[Check]:
         Check("CPU until ready, s", _thousandth(run.median(SERVICE, Figure.READY_CPU_MS)), 1.5),
         Check("idle, MB", run.median(SERVICE, Figure.IDLE_MB), 100, digits=0),
         *_of_streams(run),
+    ]
+
+
+def checks_at_capacity(loaded: Loaded) -> list[Check]:
+    """Return what is required at the load that the costs allow for."""
+    return [
+        Check("at capacity, CPU, % of the core", loaded.cpu_percent, 80, digits=1),
+        Check("at capacity, MB", loaded.megabytes, 400, digits=0),
+        Check("at capacity, requests and streams failed or missing", loaded.lost, 0, digits=0),
+        Check("at capacity, % of the load not served", loaded.percent_not_served, 2, digits=1),
     ]
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bench.service.candidates import GO_PROXY, LITELLM, SDK_DEFAULT
-from bench.service.figures import Check, Figure, Run
-from bench.service.requirements import checks
+from bench.service.candidates import GO_PROXY, LITELLM, SDK_DEFAULT, SERVICE
+from bench.service.figures import Check, Figure, Loaded, Run
+from bench.service.requirements import checks, checks_at_capacity
 
 _UNITS = (GO_PROXY, SDK_DEFAULT, LITELLM)
 _Cell = Callable[[str], str]
@@ -23,6 +23,39 @@ def render(run: Run, *, missing: Mapping[str, str], about: Sequence[str]) -> str
         "\n".join(f"- {line}" for line in about),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def render_at_capacity(loaded: Loaded | None, *, about: Sequence[str]) -> str:
+    """Return the part about the load that the service's costs allow for."""
+    tables = [_at_capacity(loaded), "What is required of the service:\n\n" + render_checks(checks_at_capacity(loaded))] if loaded else []
+    notes = dict.fromkeys(loaded.notes if loaded else ())
+    return "\n\n".join(["## At capacity", *tables, "\n".join(f"- {line}" for line in (*notes, *about))]) + "\n"
+
+
+def with_part(page: str, part: str) -> str:
+    """Return `page` with `part` at its end, in the place of an earlier one under the same heading."""
+    heading = part.partition("\n")[0]
+    return f"{page.partition(heading)[0].rstrip()}\n\n{part}".lstrip()
+
+
+def _at_capacity(loaded: Loaded) -> str:
+    requests, events = (number(rate, 0) for rate in loaded.served)
+    cells = {
+        "candidate": SERVICE,
+        "open streams": str(loaded.streams),
+        "events a second": events,
+        "requests a second": requests,
+        "CPU, % of the core": number(loaded.cpu_percent, 1),
+        "MB in all": number(loaded.megabytes, 0),
+        "failed": str(loaded.lost),
+        "a request, p50 / p99 ms": _both(loaded.request_ms),
+        "an event, p50 / p99 ms": _both(loaded.event_ms),
+    }
+    return markdown(list(cells), [list(cells.values())])
+
+
+def _both(latencies: tuple[float, float]) -> str:
+    return " / ".join(number(value, 2) for value in latencies)
 
 
 def _costs(run: Run, names: Sequence[str]) -> str:

@@ -55,6 +55,28 @@ def test_open_streams_are_counted_until_they_are_all_there(target: Target) -> No
         assert running.report().open == 100
 
 
+def test_a_rate_is_kept_however_quick_the_answers_are(target: Target) -> None:
+    seen = 0
+
+    def forty(report: Report) -> bool:
+        nonlocal seen
+        seen += report.requests
+        return seen >= 40
+
+    began = time.monotonic()
+    with load(target, connections=8, rate=40) as running:
+        until(running, forty)
+
+    assert time.monotonic() - began > 0.3  # a second on average; less than this by chance once in a hundred million times
+
+
+def test_latency_counts_from_when_a_request_was_due(target: Target) -> None:
+    answer = Stream(every_ms=20, events=6)
+
+    with load(target, connections=1, stream=answer, rate=1000) as running:
+        until(running, lambda report: report.request_ms[1] > 4 * 100)
+
+
 def test_each_wrong_answer_is_a_failure_with_its_reason(target: Target) -> None:
     nowhere = Target(target.generator, target.url, Asks("/nowhere", "{}", {}), target.upstream)
     short = Target(target.generator, target.url, Asks("/v1/messages", '{"stream":true}', {}), target.upstream)

@@ -1,9 +1,11 @@
 """The benchmark's report, from values to Markdown."""
 
+from dataclasses import replace
+
 from bench.service.candidates import BARE, GO_PROXY, LITELLM, NGINX, SDK_DEFAULT, SERVICE
-from bench.service.figures import Figure, Held, Measured, Run
-from bench.service.requirements import checks
-from bench.service.tables import render
+from bench.service.figures import Figure, Held, Loaded, Measured, Run
+from bench.service.requirements import checks, checks_at_capacity
+from bench.service.tables import render, render_at_capacity, with_part
 
 OURS = Measured(
     {
@@ -77,3 +79,42 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
 
     for table in (part for part in text.split("\n\n") if part.startswith("|")):
         assert len({line.count(" | ") for line in table.splitlines()}) == 1, table
+
+
+LOADED = Loaded(
+    streams=5000,
+    lost=3,
+    asked=(3000.0, 4000.0),
+    served=(3012.4, 3968.75),
+    request_ms=(1.5, 12.25),
+    event_ms=(0.5, 6.125),
+    cpu_percent=78.24,
+    megabytes=240.4,
+    notes=["failed: cut", "failed: cut"],
+)
+
+
+def test_what_is_required_at_capacity_is_compared_with_what_was_measured() -> None:
+    found = {check.what: (check.measured, check.verdict) for check in checks_at_capacity(LOADED)}
+
+    assert found == {
+        "at capacity, CPU, % of the core": (78.24, "met"),
+        "at capacity, MB": (240.4, "met"),
+        "at capacity, requests and streams failed or missing": (3, "MISSED"),
+        "at capacity, % of the load not served": (0.78125, "met"),
+    }
+    too_much = replace(LOADED, cpu_percent=80.1, megabytes=401, served=(2900.0, 4000.0))
+    assert {check.verdict for check in checks_at_capacity(too_much)} == {"MISSED"}
+
+
+def test_the_load_at_capacity_is_a_part_of_its_own_that_replaces_the_earlier_one() -> None:
+    part = render_at_capacity(LOADED, about=["made by hand"])
+    missing = render_at_capacity(None, about=["Not measured: go is not installed"])
+
+    page = with_part(with_part("# The title\n\nAbove it.\n", missing), part)
+
+    assert "| chatbot-service | 5000 | 3969 | 3012 | 78.2 | 240 | 3 | 1.50 / 12.25 | 0.50 / 6.12 |" in page
+    assert page.startswith("# The title\n\nAbove it.\n\n## At capacity\n\n| candidate | ")
+    assert page.endswith("- failed: cut\n- made by hand\n")
+    assert "go is not installed" in missing
+    assert "go is not installed" not in page

@@ -1,6 +1,9 @@
 // Command load asks one URL again and again over a fixed number of kept connections and reads each answer to its end: a whole one, or a
 // stream. An answer is good when it has status 200 and exactly `stamps` moments of sending (@nanoseconds@), whatever surrounds them.
 //
+// Each connection asks as soon as it has its answer; with `rate`, when the next request is due, and late if all connections are taken. What
+// is due does not depend on what was answered, as with clients that know nothing of each other, and latency counts from that moment on.
+//
 // Every line of standard input is answered by one line of JSON: what happened since the line before. It ends with its standard input, or
 // after `seconds`.
 package main
@@ -13,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,6 +30,7 @@ import (
 const (
 	failuresInARow = 5 // after which a connection gives up
 	openingAtOnce  = 64
+	overdueAtMost  = 1 << 16
 )
 
 // report is what happened since the report before; `Open` answers have begun and not ended.
@@ -36,7 +41,7 @@ type report struct {
 	Open      int            `json:"open"`
 	Failed    int            `json:"failed"`
 	Reasons   map[string]int `json:"reasons"`
-	RequestMs [2]float64     `json:"request_ms"` // p50 and p99 from the first byte sent to the last received
+	RequestMs [2]float64     `json:"request_ms"` // p50 and p99 from when it was due, or sent, to the last byte received
 	StampMs   [2]float64     `json:"stamp_ms"`   // p50 and p99 from a stamp's moment to its arrival
 }
 
@@ -44,7 +49,8 @@ type load struct {
 	address string
 	request []byte
 	stamps  int
-	opening chan struct{} // held from connecting to the first stamp
+	opening chan struct{}  // held from connecting to the first stamp
+	due     chan time.Time // when to ask; nil without a rate
 
 	mu        sync.Mutex
 	since     time.Time
@@ -60,6 +66,7 @@ func main() {
 	body := flag.String("body", "", "the request's body")
 	connections := flag.Int("connections", 1, "connections, each with one request at a time")
 	stamps := flag.Int("stamps", 1, "stamps in a good answer")
+	rate := flag.Float64("rate", 0, "requests a second of all connections together; 0 is as many as there can be")
 	seconds := flag.Float64("seconds", 60, "when to end at the latest")
 	flag.Parse()
 	parsed, err := url.Parse(*target)
@@ -72,6 +79,10 @@ func main() {
 		stamps:  *stamps,
 		opening: make(chan struct{}, openingAtOnce),
 		since:   time.Now(),
+	}
+	if *rate > 0 {
+		l.due = make(chan time.Time, overdueAtMost)
+		go l.pace(*rate)
 	}
 	for range *connections {
 		go l.run()
@@ -94,6 +105,23 @@ func requestBytes(target *url.URL, headers, body string) []byte {
 	}
 	b.WriteString("\r\n" + body)
 	return b.Bytes()
+}
+
+// pace says when requests are due: at random, independent of each other, `rate` a second in the long run.
+func (l *load) pace(rate float64) {
+	for due := time.Now(); ; {
+		due = due.Add(time.Duration(rand.ExpFloat64() / rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		l.due <- due
+	}
+}
+
+// next returns the moment from which the next request counts, once it has come.
+func (l *load) next() time.Time {
+	if l.due == nil {
+		return time.Now()
+	}
+	return <-l.due
 }
 
 // run asks over one connection after the other until too many failures in a row.
@@ -144,7 +172,7 @@ func (c *connection) opened() {
 }
 
 func (c *connection) exchange(socket net.Conn, reader *bufio.Reader) error {
-	began := time.Now()
+	began := c.load.next()
 	if _, err := socket.Write(c.load.request); err != nil {
 		return fmt.Errorf("closed")
 	}

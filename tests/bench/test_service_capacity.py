@@ -1,0 +1,49 @@
+"""The load that the service's costs allow for: how it is reckoned, and a small one driven for real.
+
+Whether the costs add up is for the benchmark to say, on a machine that does nothing else: here other tests take the core's time, and a
+rate that the service could serve alone is none that it is given the time for.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.service.__main__ import Bench
+from bench.service.candidates import chatbot_service
+from bench.service.capacity import reckon
+from bench.service.figures import Loaded
+from bench.service.installed import build_binaries
+from bench.service.phases import TRIAL
+
+CORE = max(os.sched_getaffinity(0))
+
+
+def test_half_of_the_share_is_for_requests_and_half_for_events() -> None:
+    capacity = reckon(131, 99, streams=5000, share=0.8)
+
+    assert capacity.requests_per_second * 131e-6 == pytest.approx(0.4)
+    assert capacity.events_per_second * 99e-6 == pytest.approx(0.4, rel=1e-3)
+    assert capacity.streams == 5000
+
+
+@pytest.mark.parametrize(
+    ("served", "percent"), [((3000.0, 4000.0), 0), ((2970.0, 4100.0), 1), ((3000.0, 3000.0), 25), ((0.0, 4000.0), 100)]
+)
+def test_what_was_not_served_is_the_worse_of_requests_and_events(served: tuple[float, float], percent: float) -> None:
+    loaded = Loaded(5000, 0, (3000.0, 4000.0), served, request_ms=(1, 2), event_ms=(1, 2), cpu_percent=78, megabytes=250)
+
+    assert loaded.percent_not_served == pytest.approx(percent)
+
+
+@pytest.mark.programs
+def test_a_load_at_fixed_rates_is_served_within_the_targets_of_memory_and_cpu() -> None:
+    service = chatbot_service(Path(sys.executable).parent)
+
+    loaded = Bench(build_binaries(), CORE, TRIAL).load(service)
+
+    assert loaded.lost == 0
+    assert min(loaded.served) > 0
+    assert 0 < loaded.cpu_percent < 80
+    assert 50 < loaded.megabytes < 400

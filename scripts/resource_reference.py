@@ -1,24 +1,19 @@
-"""`docs/resource.md`: every field of the resource and every condition with its reasons, told from the operator's models and judgements.
+"""`docs/resource.md`: every field of the resource and every condition with its reasons, from the operator's models and tables.
 
-Pure: it reads schemas and the source of the judgements; scripts/generate.py writes the page.
+Pure; scripts/generate.py writes the page.
 """
 
-import ast
-import inspect
 import json
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from chatbot_operator import children, conditions
-from chatbot_operator.conditions import ConditionReason, ConditionType
 from chatbot_operator.crd import build_schema
-from chatbot_operator.pods import PodReason
+from chatbot_operator.reasons import REASONS
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotResource
 from chatbot_operator.resource.values import SPELLINGS, VALIDATIONS
-from chatbot_operator.rollout import Reason
+from chatbot_operator.rollout import READY_REASONS
 from scripts.markdown import cell, code
 
 Schema = dict[str, Any]
@@ -52,7 +47,6 @@ conditions change nothing about being Ready. Each reason is explained in [troubl
 """
 _TABLE: Final = "| field | type | default | rule | what it is for | example |\n|---|---|---|---|---|---|\n"
 _SAID: Final = re.compile(r" (Default|Example): `(.*?)`\.(?= |$)")
-_STATUSES: Final = ("True", "False", "Unknown")
 
 
 def render_resource_page() -> str:
@@ -148,60 +142,11 @@ def _literal(value: Any) -> str:
 
 
 def _condition_rows() -> Iterator[str]:
-    rollout = sorted({*Reason, *PodReason, *problem_reasons()})
-    yield f"| `Ready`, with `Reconciling` or `Stalled` | True, False | {_listed(rollout)} |\n"
-    for kind, judge in conditions._JUDGES.items():  # noqa: SLF001  the page must not have a second list of them
-        for status, reasons in sorted(reasons_of(judge).items(), key=lambda item: _STATUSES.index(item[0])):
-            yield f"| `{ConditionType(kind).value}` | {status} | {_listed(reasons)} |\n"
+    yield f"| `Ready`, with `Reconciling` or `Stalled` | True, False | {_listed(READY_REASONS)} |\n"
+    for kind, reasons in REASONS.items():
+        for status, some in groupby(reasons, key=reasons.__getitem__):
+            yield f"| `{kind}` | {status} | {_listed(some)} |\n"
 
 
-def problem_reasons() -> set[str]:
-    """Return the reasons that the operator's writing of children gives, which are words in its source."""
-    tree = ast.parse(inspect.getsource(children))
-    calls = (
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem"
-    )
-    return {str(first.value) for call in calls if isinstance(first := call.args[0], ast.Constant)}
-
-
-def reasons_of(judge: Callable[..., Any]) -> Mapping[str, list[str]]:
-    """Return which reasons a judgement gives with which status, from its source and that of what it calls in its module."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for function in _reached(judge, conditions):
-        for status, reason in _pairs(function):
-            if reason not in found[status]:
-                found[status].append(reason)
-    return found
-
-
-def _reached(judge: Callable[..., Any], module: ModuleType) -> Iterator[ast.FunctionDef]:
-    tree = ast.parse(inspect.getsource(module))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    names, seen = [judge.__name__], set[str]()
-    while names:
-        name = names.pop()
-        if name in functions and name not in seen:
-            seen.add(name)
-            yield functions[name]
-            names += [node.func.id for node in ast.walk(functions[name]) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-
-
-def _pairs(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
-    """Yield status and reason of every outcome; a reason that is chosen before stands for the variable in its place."""
-    chosen = [reason for node in ast.walk(function) if isinstance(node, ast.Assign) for part in ast.walk(node) for reason in _reason(part)]
-    for node in ast.walk(function):
-        match node:
-            case ast.Return(value=ast.Tuple(elts=[ast.Constant(value=str(status)), ast.Name(), _])):
-                yield from ((status, reason) for reason in chosen)
-            case ast.Return(value=ast.Tuple(elts=[ast.Constant(value=str(status)), reason, _])):
-                yield from ((status, name) for name in _reason(reason))
-
-
-def _reason(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Attribute(value=ast.Name(id="ConditionReason"), attr=name):
-            yield ConditionReason[name].value
-
-
-def _listed(reasons: list[str]) -> str:
+def _listed(reasons: Iterable[str]) -> str:
     return ", ".join(f"`{reason}`" for reason in reasons)

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chatbot_operator.fleet import FleetHealth, merge
+from chatbot_operator.observed import Observed, Problem, ProblemReason
 from chatbot_operator.resource import ChatbotDeployment
-from chatbot_operator.status import Observed, Problem, derive_status
+from chatbot_operator.status import derive_status
 from tests.resources import SETTINGS, report_of, resource_of
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -126,5 +127,6 @@ observations = st.builds(
     lambda deployment, found, problem: Observed(deployment=deployment, pods=tuple(found), problem=problem),
     deployments,
     pods,
-    st.none() | st.sampled_from([Problem("Conflict", "taken " * 2000), Problem("WebhookUnavailable", "It does not answer.", passing=True)]),
+    st.none()
+    | st.builds(Problem, st.sampled_from(ProblemReason), st.sampled_from(["taken " * 2000, "It does not answer."]), st.booleans()),
 )

@@ -5,18 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_operator.conditions import ConditionReason
-from chatbot_operator.pods import PodReason
+from chatbot_operator.reasons import ConditionReason
 from chatbot_operator.resource import State
-from chatbot_operator.rollout import Reason
-from scripts.resource_reference import problem_reasons
+from chatbot_operator.rollout import READY_REASONS
 from tests.cluster.test_documents import WALK
 from tests.docs.pages import DOCS, ROOT, Block, anchors, blocks, commands, functions_in, links, pages
 
 PAGES = sorted(DOCS.glob("*.md"))
 GUIDES = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/README.md"), *ROOT.glob("charts/*/README.md")]
 BASH = [block for page in PAGES for block in blocks(page) if block.language == "bash"]
-REASONS = sorted({*Reason, *PodReason, *ConditionReason, *problem_reasons()})
+REASONS = sorted({*READY_REASONS, *ConditionReason})
 
 
 @pytest.mark.parametrize("page", sorted({*pages(), *GUIDES}), ids=lambda page: str(page.relative_to(ROOT)))

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from chatbot_operator.conditions import ConditionReason, ConditionType, derive_conditions
+from chatbot_operator.conditions import derive_conditions
 from chatbot_operator.fleet import FleetHealth, merge
 from chatbot_operator.observed import Observed
 from chatbot_operator.pod_report import PodReport
+from chatbot_operator.reasons import REASONS, ConditionReason, ConditionType
 from chatbot_operator.resource import Manifest
 from chatbot_operator.view import View
 from tests.resources import SETTINGS, report_of, resource_of, window_of
@@ -18,13 +19,15 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 BOUNDS = (1000, 3000, 5000)
 
 
-def _deployment(*, replicas: int, updated: int) -> Manifest:
-    return {"metadata": {"generation": 1}, "status": {"observedGeneration": 1, "replicas": replicas, "updatedReplicas": updated}}
+def _deployment(**counts: int) -> Manifest:
+    return {"metadata": {"generation": 1}, "status": {"observedGeneration": 1, **counts}}
 
 
-def _view(fleet: FleetHealth, spec: dict[str, Any] | None = None, *, updated: int = 3, pods: Sequence[Manifest] = ()) -> View:
+def _view(
+    fleet: FleetHealth, spec: dict[str, Any] | None = None, *, updated: int = 3, ready: int = 0, pods: Sequence[Manifest] = ()
+) -> View:
     resource = resource_of(spec)
-    observed = Observed(deployment=_deployment(replicas=3, updated=updated), pods=tuple(pods))
+    observed = Observed(deployment=_deployment(replicas=3, updatedReplicas=updated, readyReplicas=ready), pods=tuple(pods))
     return View(resource=resource, observed=observed, fleet=fleet, settings=SETTINGS, now=NOW, wanted=resource.spec.replicas)
 
 
@@ -184,6 +187,33 @@ def test_nothing_is_expected_of_a_stopped_service() -> None:
 
     assert {condition["reason"] for condition in found} == {ConditionReason.SCALED_TO_ZERO}
     assert all(condition["message"].endswith("Scale up.") for condition in found)
+
+
+CREDENTIALS = {
+    "Accepted": ("True", "Accepted"),
+    "Missing": ("False", "SecretMissing"),
+    "Rejected": ("False", "KeyRejected"),
+    "Unverified": ("Unknown", "Unverified"),
+}
+
+
+@pytest.mark.parametrize(("state", "expected"), CREDENTIALS.items())
+def test_key_is_judged_by_what_the_api_told_the_pods(state: str, expected: tuple[str, str]) -> None:
+    assert _condition(ConditionType.CREDENTIALS_VALID, _view(_fleet(report_of("a", credentials=state))))[:2] == expected
+
+
+def test_every_reason_that_is_declared_is_given_in_some_situation() -> None:
+    scaled = {"autoscaling": {"enabled": True}}
+    fleets = [situation[0] for table in (MODELS, UPSTREAMS) for situation in table.values()] + [one[0] for one in OBJECTIVES.values()]
+    keys = (_fleet(report_of("a", credentials=state)) for state in CREDENTIALS)
+    views = (
+        *(_view(fleet) for fleet in (*fleets, *keys)),
+        _view(_fleet(report_of("a")), scaled, updated=1, ready=1),
+        _view(_fleet(), {"replicas": 0}),
+    )
+    found = {(condition["type"], condition["reason"]) for view in views for condition in derive_conditions(view)}
+
+    assert found == {(kind, reason) for kind, reasons in REASONS.items() for reason in reasons}
 
 
 def test_messages_do_not_move_with_traffic() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chatbot_operator.fleet import FleetHealth, merge
+from chatbot_operator.observed import Observed, Problem, ProblemReason
 from chatbot_operator.resource import ChatbotDeployment, Manifest
-from chatbot_operator.status import Observed, Problem
 from tests.observations import (
     ALWAYS,
     BEFORE,
@@ -45,14 +45,14 @@ CREATE_SECRET = "kubectl create secret generic chatbot-secrets --namespace demo 
 SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] = {
     "nothing there yet": (Observed(), fleet_of(), "Pending", ("Reconciling", "Creating"), "is being created"),
     "name taken": (
-        Observed(deployment=deployment_of(), problem=Problem("Conflict", "Service demo/bot is not ours.")),
+        Observed(deployment=deployment_of(), problem=Problem(ProblemReason.CONFLICT, "Service demo/bot is not ours.")),
         fleet_of(),
         "Stalled",
         ("Stalled", "Conflict"),
         "Service demo/bot is not ours.",
     ),
     "webhook out of reach": (
-        Observed(deployment=deployment_of(), problem=Problem("WebhookUnavailable", "It does not answer.", passing=True)),
+        Observed(deployment=deployment_of(), problem=Problem(ProblemReason.WEBHOOK_UNAVAILABLE, "It does not answer.", passing=True)),
         fleet_of(),
         "Progressing",
         ("Reconciling", "WebhookUnavailable"),

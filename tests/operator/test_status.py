@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot_operator.fleet import FleetHealth, merge
+from chatbot_operator.observed import Observed
 from chatbot_operator.resource import ChatbotStatus
-from chatbot_operator.status import Observed, derive_invalid_status, derive_status, substantially_differs
+from chatbot_operator.status import derive_invalid_status, derive_status, substantially_differs
 from tests.observations import ALWAYS, BEFORE, NOW, UNREADY, conditions_of, deployment_of, derived, fleet_of, fleets, observations
 from tests.resources import SETTINGS, manifest_of, report_of, resource_of, window_of
 

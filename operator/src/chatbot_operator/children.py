@@ -14,9 +14,8 @@ from chatbot_operator.cache import Cache, Entry, ObjectKey, ResourceKey, control
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import PRUNED_KINDS, desired_state
 from chatbot_operator.drift import differences
-from chatbot_operator.observed import Problem
+from chatbot_operator.observed import Problem, ProblemReason
 from chatbot_operator.resource import KIND, ChatbotDeployment, Manifest
-from chatbot_operator.rollout import Reason
 from chatbot_operator.settings import Settings
 
 logger = structlog.get_logger()
@@ -160,17 +159,18 @@ def problem_with(child: Manifest, error: errors.ClusterError) -> Problem:
         case errors.ClusterError(reason="NamespaceTerminating") | errors.AccessDenied(status_code=401):
             raise error
         case errors.ForeignObject():
-            return Problem("Conflict", str(error))
+            return Problem(ProblemReason.CONFLICT, str(error))
         case errors.BeingDeleted():
-            return Problem(Reason.WAITING_FOR_DELETION, str(error), passing=True)
+            return Problem(ProblemReason.WAITING_FOR_DELETION, str(error), passing=True)
         case errors.AccessDenied():
             text = f"The operator may not write {what}: {why}. Give it the roles of its chart; it is tried again by itself."
-            return Problem("AccessDenied", text, passing=True)
+            return Problem(ProblemReason.ACCESS_DENIED, text, passing=True)
         case errors.WebhookUnavailable():
             text = f"The API server cannot accept {what}: {why}. Mend the webhook if it lasts; it is tried again by itself."
-            return Problem("WebhookUnavailable", text, passing=True)
+            return Problem(ProblemReason.WEBHOOK_UNAVAILABLE, text, passing=True)
         case errors.RequestRefused():
-            return Problem("ApplyRefused", f"The API server refuses {what}: {why}. Mend that; it is tried again by itself.")
+            text = f"The API server refuses {what}: {why}. Mend that; it is tried again by itself."
+            return Problem(ProblemReason.APPLY_REFUSED, text)
     raise error
 
 

@@ -5,11 +5,11 @@ A message says what is the case and, unless all is well, ends with what to do. F
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from chatbot_operator import figures
 from chatbot_operator.fleet import worst_credentials, worst_model
+from chatbot_operator.reasons import REASONS, ConditionReason, ConditionStatus, ConditionType
 from chatbot_operator.resource import BreakerState, CredentialsState, Manifest, ModelState, duration_milliseconds
 from chatbot_operator.rollout import create_secret_hint, replace_secret_hint
 from chatbot_operator.traffic import Traffic
@@ -17,50 +17,8 @@ from chatbot_operator.view import View
 
 MAX_MESSAGE: Final = 4096
 
-ConditionStatus = Literal["True", "False", "Unknown"]
-
-
-class ConditionType(StrEnum):
-    """The aspects of the state, in the order in which they are shown."""
-
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    AVAILABLE = "Available"
-    CREDENTIALS_VALID = "CredentialsValid"
-    MODEL_AVAILABLE = "ModelAvailable"
-    UPSTREAM_AVAILABLE = "UpstreamAvailable"
-    SLO_MET = "SLOMet"
-    SCALE_OVERRIDDEN = "ScaleOverridden"
-
-
-class ConditionReason(StrEnum):
-    """Reasons of the conditions here; those of Ready, Reconciling and Stalled are in `rollout` and `pods`."""
-
-    SCALED_TO_ZERO = "ScaledToZero"
-    NO_REPORT = "NoReport"
-    UNVERIFIED = "Unverified"
-    PODS_SERVING = "PodsServing"
-    NO_READY_PODS = "NoReadyPods"
-    ACCEPTED = "Accepted"
-    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
-    KEY_REJECTED = "KeyRejected"
-    MODEL_FOUND = "ModelFound"
-    MODEL_DEPRECATED = "ModelDeprecated"
-    MODEL_NOT_FOUND = "ModelNotFound"
-    MODEL_RETIRED = "ModelRetired"
-    BREAKERS_CLOSED = "BreakersClosed"
-    SOME_BREAKERS_OPEN = "SomeBreakersOpen"
-    ALL_BREAKERS_OPEN = "AllBreakersOpen"
-    OBJECTIVES_MET = "ObjectivesMet"
-    OBJECTIVES_MISSED = "ObjectivesMissed"
-    TOO_LITTLE_TRAFFIC = "TooLittleTraffic"
-    ROLLING_OUT = "RollingOut"
-    AUTOSCALING = "Autoscaling"
-
-
-Judgement = tuple[ConditionStatus, ConditionReason, str]
-"""Status, reason and message of a condition; none at all where it is there only while it is true."""
+Judgement = tuple[ConditionReason, str]
+"""Reason and message of a condition; none at all where it is there only while it is true."""
 
 
 def build_condition(kind: ConditionType, status: ConditionStatus, reason: str, message: str) -> Manifest:
@@ -80,15 +38,16 @@ def clip(text: str, length: int) -> str:
 
 def derive_conditions(view: View) -> tuple[Manifest, ...]:
     """Return the conditions that are always there, and those that are true."""
-    return tuple(build_condition(kind, *found) for kind, judge in _JUDGES.items() if (found := judge(view)) is not None)
+    judged = ((kind, judge(view)) for kind, judge in _JUDGES.items())
+    return tuple(build_condition(kind, REASONS[kind][found[0]], *found) for kind, found in judged if found is not None)
 
 
 def _available(view: View) -> Judgement:
     if view.count("readyReplicas"):
-        return "True", ConditionReason.PODS_SERVING, "At least one pod serves."
+        return ConditionReason.PODS_SERVING, "At least one pod serves."
     if view.wanted == 0:
-        return "False", ConditionReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up."
-    return "False", ConditionReason.NO_READY_PODS, "No pod serves: see the condition Ready."
+        return ConditionReason.SCALED_TO_ZERO, "Nothing serves at replicas: 0. Scale up."
+    return ConditionReason.NO_READY_PODS, "No pod serves: see the condition Ready."
 
 
 def _credentials_valid(view: View) -> Judgement:
@@ -96,16 +55,16 @@ def _credentials_valid(view: View) -> Judgement:
     what = f"key {secret.key} of Secret {secret.name}"
     match worst_credentials(view.judges):
         case CredentialsState.ACCEPTED:
-            return "True", ConditionReason.ACCEPTED, f"The API accepts {what}."
+            return ConditionReason.ACCEPTED, f"The API accepts {what}."
         case CredentialsState.UNVERIFIED:
             message = f"The API could not be asked about {what} yet; the pods go on asking. See the condition Ready if it lasts."
-            return "Unknown", ConditionReason.UNVERIFIED, message
+            return ConditionReason.UNVERIFIED, message
         case CredentialsState.MISSING:
             message = f"There is no {what}. {create_secret_hint(view.resource)}"
-            return "False", ConditionReason.SECRET_MISSING, message
+            return ConditionReason.SECRET_MISSING, message
         case CredentialsState.REJECTED:
             message = f"The API refuses {what}. {replace_secret_hint(view.resource)}"
-            return "False", ConditionReason.KEY_REJECTED, message
+            return ConditionReason.KEY_REJECTED, message
         case None:
             return _unheard(view, "checks the key")
 
@@ -115,18 +74,18 @@ def _model_available(view: View) -> Judgement:
     match worst_model(view.judges):
         case ModelState.AVAILABLE if any(pod.deprecated for pod in view.judges):
             message = f"The model {name} is deprecated{_until_retirement(view)}. Set spec.model.name to its successor before it is retired."
-            return "True", ConditionReason.MODEL_DEPRECATED, message
+            return ConditionReason.MODEL_DEPRECATED, message
         case ModelState.AVAILABLE:
-            return "True", ConditionReason.MODEL_FOUND, f"The API offers the model {name}."
+            return ConditionReason.MODEL_FOUND, f"The API offers the model {name}."
         case ModelState.UNVERIFIED:
             message = f"The API has not said yet whether it offers the model {name}. See the condition CredentialsValid if it lasts."
-            return "Unknown", ConditionReason.UNVERIFIED, message
+            return ConditionReason.UNVERIFIED, message
         case ModelState.NOT_FOUND:
             message = f"The model {name} does not exist or is not open to this key. Set spec.model.name to one that is available."
-            return "False", ConditionReason.MODEL_NOT_FOUND, message
+            return ConditionReason.MODEL_NOT_FOUND, message
         case ModelState.RETIRED:
             message = f"The model {name} is retired. Set spec.model.name to its successor."
-            return "False", ConditionReason.MODEL_RETIRED, message
+            return ConditionReason.MODEL_RETIRED, message
         case None:
             return _unheard(view, "asks for the model")
 
@@ -152,8 +111,8 @@ def _upstream_available(view: View) -> Judgement:
         return _breakers_open(view, some=BreakerState.CLOSED in breakers)
     if not {CredentialsState.ACCEPTED, CredentialsState.REJECTED} & {pod.credentials for pod in view.judges}:
         message = "The API has not answered any pod yet. See the condition CredentialsValid if it lasts."
-        return "Unknown", ConditionReason.UNVERIFIED, message
-    return "True", ConditionReason.BREAKERS_CLOSED, "The API answers every pod."
+        return ConditionReason.UNVERIFIED, message
+    return ConditionReason.BREAKERS_CLOSED, "The API answers every pod."
 
 
 def _breakers_open(view: View, *, some: bool) -> Judgement:
@@ -163,7 +122,7 @@ def _breakers_open(view: View, *, some: bool) -> Judgement:
         f"The API at {view.resource.spec.upstream.base_url} fails{f' ({seen})' if seen else ''} for {who}: requests fail fast, and it is"
         " tried again by itself. If it lasts, see the provider's status page and whether the pods' egress is open."
     )
-    return "False", reason, message
+    return reason, message
 
 
 def _slo_met(view: View) -> Judgement:
@@ -173,20 +132,20 @@ def _slo_met(view: View) -> Judgement:
     seen = figures.measured(view)
     if seen is None:
         message = "Pods of different generations are not measured together: wait for the end of the rollout, see the condition Ready."
-        return "Unknown", ConditionReason.ROLLING_OUT, message
+        return ConditionReason.ROLLING_OUT, message
     if seen.requests < promised.min_samples:
         message = (
             f"There were fewer than {promised.min_samples} requests within {promised.window}, too few to judge."
             " Wait for traffic or lower spec.slo.minSamples."
         )
-        return "Unknown", ConditionReason.TOO_LITTLE_TRAFFIC, message
+        return ConditionReason.TOO_LITTLE_TRAFFIC, message
     if missed := _missed(view, seen):
         message = (
             f"Within {promised.window} {' and '.join(missed)}: see status.slo and the condition UpstreamAvailable."
             " Add replicas, raise spec.resources, or correct spec.slo."
         )
-        return "False", ConditionReason.OBJECTIVES_MISSED, message
-    return "True", ConditionReason.OBJECTIVES_MET, f"What spec.slo promises was kept within {promised.window}."
+        return ConditionReason.OBJECTIVES_MISSED, message
+    return ConditionReason.OBJECTIVES_MET, f"What spec.slo promises was kept within {promised.window}."
 
 
 def _missed(view: View, seen: Traffic) -> tuple[str, ...]:
@@ -215,13 +174,13 @@ def _scale_overridden(view: View) -> Judgement | None:
         f"spec.autoscaling decides the number of pods ({scaling.min_replicas} to {scaling.max_replicas}): spec.replicas and kubectl scale"
         " have no effect, but for 0, which stops the service. Set spec.autoscaling.enabled: false to scale otherwise."
     )
-    return "True", ConditionReason.AUTOSCALING, message
+    return ConditionReason.AUTOSCALING, message
 
 
 def _unheard(view: View, what_a_pod_does: str) -> Judgement:
     if view.wanted == 0:
-        return "Unknown", ConditionReason.SCALED_TO_ZERO, f"No pod {what_a_pod_does} at replicas: 0. Scale up."
-    return "Unknown", ConditionReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts."
+        return ConditionReason.SCALED_TO_ZERO, f"No pod {what_a_pod_does} at replicas: 0. Scale up."
+    return ConditionReason.NO_REPORT, "No pod has reported yet: see the condition Ready if it lasts."
 
 
 _JUDGES: Final[Mapping[ConditionType, Callable[[View], Judgement | None]]] = {

@@ -14,7 +14,8 @@ import structlog
 
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
-from chatbot_operator.conditions import ConditionType, by_type
+from chatbot_operator.conditions import by_type
+from chatbot_operator.reasons import ConditionType
 from chatbot_operator.resource import GROUP, Manifest
 from chatbot_operator.rollout import PLANNED
 

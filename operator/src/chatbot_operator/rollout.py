@@ -12,6 +12,8 @@ from typing import Final
 
 from chatbot_operator import names, pods
 from chatbot_operator.fleet import worst_credentials
+from chatbot_operator.observed import ProblemReason
+from chatbot_operator.pods import PodReason
 from chatbot_operator.resource import ChatbotDeployment, CredentialsState, ModelState, State
 from chatbot_operator.view import View
 
@@ -20,7 +22,7 @@ HELD_BACK_SECONDS: Final = 30
 
 
 class Reason(StrEnum):
-    """Reasons of Ready, Reconciling and Stalled, beside those of `pods.PodReason` and of a Problem."""
+    """Reasons of Ready, Reconciling and Stalled, beside those of failing pods and of a Problem."""
 
     PODS_READY = "PodsReady"
     SCALED_TO_ZERO = "ScaledToZero"
@@ -28,7 +30,6 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     SCALING_DOWN = "ScalingDown"
     PAUSED = "Paused"
-    WAITING_FOR_DELETION = "WaitingForDeletion"
     PODS_UNAVAILABLE = "PodsUnavailable"
     PODS_REFUSED = "PodsRefused"
     WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
@@ -40,7 +41,14 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
 
 
-PLANNED: Final = frozenset({Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO, Reason.WAITING_FOR_DELETION})
+VerdictReason = Reason | PodReason | ProblemReason
+
+READY_REASONS: Final[tuple[VerdictReason, ...]] = tuple(sorted((*Reason, *PodReason, *ProblemReason)))
+"""What Ready can say, and Reconciling or Stalled with it."""
+
+PLANNED: Final[frozenset[VerdictReason]] = frozenset(
+    {Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO, ProblemReason.WAITING_FOR_DELETION}
+)
 """Reasons of what somebody asked for: not being Ready or Available is part of it."""
 
 
@@ -58,7 +66,7 @@ class Verdict:
 
     phase: Phase
     state: State
-    reason: str
+    reason: VerdictReason
     message: str
 
 
@@ -226,11 +234,11 @@ _POLICIES: tuple[Policy, ...] = (
 )
 
 
-def _stalled(reason: str, message: str) -> Verdict:
+def _stalled(reason: VerdictReason, message: str) -> Verdict:
     return Verdict(phase=Phase.STALLED, state=State.STALLED, reason=reason, message=message)
 
 
-def _reconciling(view: View, reason: str, message: str, *, state: State | None = None) -> Verdict:
+def _reconciling(view: View, reason: VerdictReason, message: str, *, state: State | None = None) -> Verdict:
     return Verdict(phase=Phase.RECONCILING, state=state or _state_on_the_way(view), reason=reason, message=message)
 
 

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from chatbot_operator import figures, names
-from chatbot_operator.conditions import ConditionReason, ConditionType, build_condition, by_type, clip, derive_conditions
+from chatbot_operator.conditions import build_condition, by_type, clip, derive_conditions
 from chatbot_operator.fleet import FleetHealth, worst_credentials, worst_model
-from chatbot_operator.observed import Observed, Problem
+from chatbot_operator.observed import Observed
+from chatbot_operator.reasons import ConditionReason, ConditionType
 from chatbot_operator.resource import (
     BreakerState,
     ChatbotDeployment,
@@ -23,17 +24,6 @@ from chatbot_operator.resource import (
 from chatbot_operator.rollout import Phase, Reason, Verdict, decide
 from chatbot_operator.settings import Settings
 from chatbot_operator.view import View
-
-__all__ = [
-    "ConditionType",
-    "Observed",
-    "Problem",
-    "derive_invalid_status",
-    "derive_status",
-    "is_ready",
-    "keep_reported",
-    "substantially_differs",
-]
 
 _MAX_SUMMARY: Final = 1024
 _DEFAULT_HTTP_PORT: Final = 80

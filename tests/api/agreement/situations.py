@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from chatbot_operator.fleet import FleetHealth, merge
-from chatbot_operator.status import Observed, Problem
+from chatbot_operator.observed import Observed, Problem, ProblemReason
 from tests.observations import COMPLETE, CRASH, DEADLINE, OLD, QUOTA, UNREADY, UNSCHEDULABLE, deployment_of, fleet_of, pod_of, waiting_for
 from tests.resources import report_of, window_of
 
@@ -58,8 +58,8 @@ _NONE_READY = deployment_of(ready=0)
 _NO_KEY = _seen(_NONE_READY, pod_of("a"), fleet=fleet_of("a", credentials="Missing"))
 _STILL_NO_KEY = replace(_NO_KEY, after=timedelta(minutes=3))
 _BAD_WINDOW = {"1h": window_of(1000, errors=500, latency=(0, 0, 500))}
-_CONFLICT = Observed(problem=Problem("Conflict", "Service bot exists and is not ours. Rename or remove it."))
-_PASSING = Problem("WebhookUnavailable", "It does not answer.", passing=True)
+_CONFLICT = Observed(problem=Problem(ProblemReason.CONFLICT, "Service bot exists and is not ours. Rename or remove it."))
+_PASSING = Problem(ProblemReason.WEBHOOK_UNAVAILABLE, "It does not answer.", passing=True)
 _HANDS_OFF = ("annotate", "chatbot.dev/reconcile=disabled")
 _EDIT = ("patch", "--type=merge", '--patch={"spec": {"logging": {"level": "debug"}}}')
 _DELETE = ("delete", "--wait=false")

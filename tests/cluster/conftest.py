@@ -3,7 +3,6 @@
 Tests that use them are marked `cluster`.
 """
 
-import re
 import subprocess
 import sys
 import uuid
@@ -19,17 +18,23 @@ from devcluster.node import KUBELET
 from devcluster.state import state_folder
 from scripts.commands import Tools
 from scripts.installation import CRD, IMAGES, RELEASE, SYSTEM_NAMESPACE, archive
-from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, Place, namespace_manifest, new_place
+from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, namespace_manifest
 
 DEMO = "chatbot.dev/demo"
+OFTEN = '--set-json=extraEnv=[{"name": "OPERATOR_REPORT_INTERVAL_SECONDS", "value": "5"}]'
+"""Pods are asked three times as often as by default, for which tests would wait; test_documents.py has the chart as it is."""
+
+
+LATER = ("rested", "emptied", "disturbed", "removed")
+"""Fixtures in the order of the tests that need them: time has passed, the cluster is empty, is disturbed, is removed for good."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests that need an empty cluster after all others, and those that disturb it, which may lose its images, last."""
+    """Run the tests that wait for time to pass, need an empty cluster, or disturb it, which may lose its images, after all others."""
 
     def rank(item: pytest.Item) -> int:
         names = getattr(item, "fixturenames", ())
-        return 2 if "disturbed" in names else int("emptied" in names)
+        return max((number for number, name in enumerate(LATER, start=1) if name in names), default=0)
 
     items.sort(key=rank)
 
@@ -83,7 +88,8 @@ def installed(tools: Tools) -> Iterator[Tools]:
         tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(name))
     simulator = (ROOT / "examples" / "simulator.yaml").read_text().replace("chatbot-demo", UPSTREAM_NAMESPACE)
     tools.kubectl("apply", "--server-side", "--filename=-", stdin=simulator)
-    tools.helm("install", RELEASE, str(ROOT / "charts" / "chatbot-operator"), f"--namespace={SYSTEM_NAMESPACE}", "--wait", "--timeout=2m")
+    chart = str(ROOT / "charts" / "chatbot-operator")
+    tools.helm("install", RELEASE, chart, f"--namespace={SYSTEM_NAMESPACE}", OFTEN, "--wait", "--timeout=2m")
     tools.kubectl("rollout", "status", "deployment/anthropic-simulator", f"--namespace={UPSTREAM_NAMESPACE}", "--timeout=2m")
     yield tools
     _remove(tools)
@@ -93,20 +99,6 @@ def _remove(tools: Tools) -> None:
     tools.helm("uninstall", RELEASE, f"--namespace={SYSTEM_NAMESPACE}", "--ignore-not-found", "--wait")
     tools.kubectl("delete", "customresourcedefinition", CRD, "--ignore-not-found")
     tools.kubectl("delete", "namespace", f"--selector={NAMESPACE_LABEL}", "--ignore-not-found")
-
-
-@pytest.fixture
-def bare_place(installed: Tools, request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A namespace of the test's own under the restricted Pod Security standard, without a Secret."""
-    with new_place(installed, re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))) as place:
-        yield place
-
-
-@pytest.fixture
-def place(bare_place: Place) -> Place:
-    """A namespace of the test's own with a Secret that the simulator accepts."""
-    bare_place.secret("chatbot-secrets", "demo")
-    return bare_place
 
 
 @pytest.fixture(scope="session")
@@ -119,3 +111,8 @@ def emptied(tools: Tools) -> None:
 def disturbed(devcluster: ControlPlane, emptied: None) -> ControlPlane:
     """The devcluster for a test that kills or removes parts of it; it runs after all others and leaves the cluster up."""
     return devcluster
+
+
+@pytest.fixture
+def removed(disturbed: ControlPlane) -> None:
+    """Of tests that remove the cluster and do not bring it back: the very last."""

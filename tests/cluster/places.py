@@ -1,16 +1,14 @@
-"""The words of the tests on a real cluster: a namespace with one chatbot or several, and somebody who keeps asking them."""
+"""The words of the tests on a real cluster: a namespace with one chatbot or several, and the simulator that these ask."""
 
-import http.client
 import json
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from scripts.chat import stream_answer
 from scripts.commands import Tools
@@ -18,7 +16,6 @@ from scripts.installation import RESTRICTED
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM_NAMESPACE = "e2e-upstream"
-SIMULATOR = f"/api/v1/namespaces/{UPSTREAM_NAMESPACE}/services/anthropic-simulator:8000/proxy/_simulator"
 NAMESPACE_LABEL = "chatbot.dev/e2e"
 CHATBOT = "helper"
 Manifest = dict[str, Any]
@@ -41,14 +38,18 @@ def namespace_manifest(name: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
 
 
-def behave(tools: Tools, **behaviour: object) -> None:
-    """Tell the simulator how to answer from now on; answers that have begun go on as they were."""
-    tools.kubectl("replace", f"--raw={SIMULATOR}/behaviour", "--filename=-", stdin=json.dumps(behaviour))
+def _simulator(path: str, namespace: str = UPSTREAM_NAMESPACE) -> str:
+    return f"--raw=/api/v1/namespaces/{namespace}/services/anthropic-simulator:8000/proxy/_simulator/{path}"
+
+
+def behave(tools: Tools, *, namespace: str = UPSTREAM_NAMESPACE, **behaviour: object) -> None:
+    """Tell the simulator of a namespace how to answer from now on; answers that have begun go on as they were."""
+    tools.kubectl("replace", _simulator("behaviour", namespace), "--filename=-", stdin=json.dumps(behaviour))
 
 
 def asked_of_simulator(tools: Tools) -> dict[str, int]:
     """Return how many requests the simulator has had, by path."""
-    counts: dict[str, int] = json.loads(tools.kubectl("get", f"--raw={SIMULATOR}/requests"))["by_path"]
+    counts: dict[str, int] = json.loads(tools.kubectl("get", _simulator("requests")))["by_path"]
     return counts
 
 
@@ -61,14 +62,21 @@ def wait_until(condition: Callable[[], bool], *, what: str, seconds: float) -> N
 
 
 @contextmanager
-def new_place(tools: Tools, name: str) -> Iterator["Place"]:
-    """Make a namespace whose name begins with `name`, without a Secret; delete it with all that is in it, in the background."""
-    place = Place(tools, f"e2e-{name[:40]}-{uuid.uuid4().hex[:6]}")
+def new_namespace(tools: Tools, name: str, *, chatbot: str = CHATBOT) -> Iterator["Place"]:
+    """Make a namespace whose name begins with `name`; delete it with all that is in it, in the background."""
+    place = Place(tools, f"e2e-{name[:40]}-{uuid.uuid4().hex[:6]}", chatbot)
     tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(place.namespace))
     yield place
-    sys.stdout.write(place.kubectl("describe", "chatbot"))  # pytest shows it when the test failed
-    place.kubectl("delete", "chatbot", "--all", "--wait=false")
     tools.kubectl("delete", "namespace", place.namespace, "--wait=false")
+
+
+@contextmanager
+def new_place(tools: Tools, name: str) -> Iterator["Place"]:
+    """Make a namespace for chatbots of the operator, without a Secret; they go first when it is deleted."""
+    with new_namespace(tools, name) as place:
+        yield place
+        sys.stdout.write(place.kubectl("describe", "chatbot"))  # pytest shows it when the test failed
+        place.kubectl("delete", "chatbot", "--all", "--wait=false")
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Place:
 
     def pods(self) -> list[Manifest]:
         """Return the chatbot's pods, without those that end."""
-        ours = f"--selector=app.kubernetes.io/managed-by=chatbot-operator,app.kubernetes.io/instance={self.chatbot}"
+        ours = f"--selector=app.kubernetes.io/component=chat-service,app.kubernetes.io/instance={self.chatbot}"
         items: list[Manifest] = self.get("pods", ours)["items"]
         return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
 
@@ -149,40 +157,3 @@ class Place:
     def ask(self, question: str = "Hello, how are you?") -> list[str]:
         """Return the pieces of an answer."""
         return list(stream_answer("127.0.0.1", self.port(), question))
-
-
-@dataclass
-class Caller:
-    """Asks, each time on a new connection, until it is stopped; remembers every status."""
-
-    port: int
-    pause_seconds: float = 0.0
-    host: str = "127.0.0.1"
-    statuses: list[int | str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End with the question that is being asked."""
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self.pause_seconds):
-            connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
-            try:
-                connection.request("POST", "/api/chat", body=b'{"message": "ping"}', headers={"Content-Type": "application/json"})
-                response = connection.getresponse()
-                response.read()
-                self.statuses.append(response.status)
-            except (OSError, http.client.HTTPException) as error:
-                self.statuses.append(repr(error))
-            finally:
-                connection.close()

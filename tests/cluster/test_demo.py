@@ -17,9 +17,10 @@ from devcluster.state import state_folder
 from scripts.commands import API_KEY_VARIABLE, Tools
 from scripts.installation import CHATBOT, NAMESPACE, RESTRICTED, SECRET, SYSTEM_NAMESPACE
 from tests.cluster.leftovers import leftovers
+from tests.docs.pages import blocks
 
 # It removes the cluster: after all others.
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disturbed")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("removed")]
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_SECONDS = 60
@@ -51,10 +52,9 @@ def demo_tools() -> Tools:
 
 @pytest.fixture(scope="module")
 def running(devcluster: ControlPlane) -> Iterator[subprocess.CompletedProcess[str]]:
-    """The demo, up; down at the end, whatever happened, and the bare cluster up again for those who come after."""
+    """The demo, up; down at the end, whatever happened."""
     yield demo("up")
     demo("down")
-    subprocess.run([sys.executable, "-m", "devcluster", "up"], cwd=ROOT, check=True)
 
 
 def test_screen_shows_the_streamed_answer_and_what_to_try_next(running: subprocess.CompletedProcess[str]) -> None:
@@ -86,6 +86,17 @@ def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.Comple
     assert again.returncode == 0, again.stdout + again.stderr
     assert time.monotonic() - started < WARM_SECONDS
     assert demo_tools.kubectl(*everywhere) == before
+
+
+def test_what_the_readme_has_next_works(running: subprocess.CompletedProcess[str]) -> None:
+    (block,) = (block for block in blocks(ROOT / "README.md") if "test_what_the_readme_has_next_works" in block.said)
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block.text], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"chatbotdeployment.chatbot.dev/{CHATBOT} scaled" in done.stdout
 
 
 def test_both_namespaces_ask_for_the_restricted_standard(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:

@@ -16,7 +16,8 @@ import yaml
 from devcluster.controlplane import ControlPlane
 from scripts.commands import Tools
 from scripts.installation import SYSTEM_NAMESPACE
-from tests.cluster.places import ROOT, SMALL, Caller, Place, behave, namespace_manifest, new_place, wait_until
+from tests.cluster.callers import Caller
+from tests.cluster.places import ROOT, SMALL, Place, behave, namespace_manifest, new_place, wait_until
 from tests.cluster.test_scaling import open_streams
 from tests.monitoring import dashboards
 from tests.monitoring.prometheus import Prometheus, missing, start_prometheus

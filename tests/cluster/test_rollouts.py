@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from scripts.commands import Tools
-from tests.cluster.places import CHATBOT, Caller, Place, new_place, wait_until
+from tests.cluster.callers import Caller
+from tests.cluster.places import CHATBOT, Place, new_place, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -68,20 +69,33 @@ class Rollout:
 
 
 @pytest.fixture(scope="module")
-def rollouts(installed: Tools) -> Iterator[dict[str, Rollout]]:
-    """A chatbot for each mistake, all of them at once, since each takes its deadline to be held back."""
-    with new_place(installed, "rollouts") as place, ExitStack() as callers:
+def rolling(installed: Tools) -> Iterator[Place]:
+    """A chatbot of two pods, and beside it, begun at once with it, one for each mistake."""
+    with new_place(installed, "rollouts") as place:
         place.secret("chatbot-secrets", "demo")
         place.secret("wrong", "invalid-key")
-        chatbots = {name: replace(place, chatbot=f"wrong-{name}") for name in MISTAKES}
-        for chatbot in chatbots.values():
-            chatbot.apply(**DEADLINE)
+        for name in MISTAKES:
+            mistaken(place, name).apply(**DEADLINE)
+        place.apply(replicas=2)
+        yield place
+
+
+def mistaken(place: Place, mistake: str) -> Place:
+    """Return the chatbot of a mistake."""
+    return replace(place, chatbot=f"wrong-{mistake}")
+
+
+@pytest.fixture(scope="module")
+def rollouts(rolling: Place) -> Iterator[dict[str, Rollout]]:
+    """The mistakes, all of them at once, since each takes its deadline to be held back."""
+    with ExitStack() as callers:
         found = {}
-        for name, chatbot in chatbots.items():
+        for name, mistake in MISTAKES.items():
+            chatbot = mistaken(rolling, name)
             chatbot.wait_ready()
             caller = callers.enter_context(Caller(chatbot.port(), CALLS_PAUSE_SECONDS))
             found[name] = Rollout(chatbot, identities(chatbot), caller)
-            chatbot.apply(**DEADLINE, **MISTAKES[name].spec)
+            chatbot.apply(**DEADLINE, **mistake.spec)
         yield found
 
 
@@ -126,8 +140,8 @@ def test_mistake_that_is_taken_back_costs_no_pod_and_no_request(rollouts: dict[s
     assert set(caller.statuses) == {200}, caller.statuses
 
 
-def test_rolling_update_and_restart_lose_no_request(place: Place) -> None:
-    place.apply(replicas=2)
+def test_rolling_update_and_restart_lose_no_request(rolling: Place) -> None:
+    place = rolling
     place.wait_ready()
     first = set(place.ready_pods())
 
@@ -152,5 +166,6 @@ def test_rolling_update_and_restart_lose_no_request(place: Place) -> None:
 
 
 def names(place: Place) -> set[str]:
-    """Return the names of all pods, of those that end, too."""
-    return set(place.kubectl("get", "pods", "--output=jsonpath={.items[*].metadata.name}").split())
+    """Return the names of all its pods, of those that end, too."""
+    ours = f"--selector=app.kubernetes.io/instance={CHATBOT}"
+    return set(place.kubectl("get", "pods", ours, "--output=jsonpath={.items[*].metadata.name}").split())

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from scripts.commands import Tools
-from tests.cluster.places import ROOT, Place, behave, new_place, wait_until
+from tests.cluster.places import ROOT, Manifest, Place, behave, new_place, wait_until
 
 pytestmark = pytest.mark.cluster
 
 HPA_EXAMPLE = ROOT / "examples" / "hpa.yaml"
-MINUTES_OF_ANSWER = {"events": 600, "pace": "1s"}
+MINUTES_OF_ANSWER: Manifest = {"events": 600, "pace": "1s"}
 DECIDED_SECONDS = 90
 """A poll and a decision, each at most every 15 s, on a machine that is busy; twice that for an autoscaler."""
 

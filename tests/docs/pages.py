@@ -1,7 +1,7 @@
 """The documentation as data: pages, their links and anchors, and the commands in their code blocks with what is said about running them.
 
-A `bash` block is a command that somebody will copy. tests/cluster/test_documents.py runs it as it stands, in the order of its page, unless
-the line before it says otherwise: `<!-- run by: tests/…::test_name -->` or `<!-- not run: the reason -->`.
+A `bash` block is a command that somebody will copy. A test under tests/cluster runs it as it stands, in the order of its page, unless the
+line before it says otherwise: `<!-- run by: tests/…::test_name -->` or `<!-- not run: the reason -->`.
 """
 
 import ast
@@ -12,9 +12,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+RUN_BY, NOT_RUN = "run by: ", "not run: "
+REASON_WORDS = 3
 
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<verb>run by|not run): (?P<what>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!--(?P<said>[^\n]*)-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$|^## (?P<section>.+?)$", re.MULTILINE | re.DOTALL
 )
 _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -24,19 +26,24 @@ _ANCHOR = re.compile(r'<a id="(?P<name>[^"]+)">')
 
 @dataclass(frozen=True)
 class Block:
-    """A code block; `verb` and `what` are empty where the page is silent about running it."""
+    """A code block below a heading of the second level; `said` is what the comment right before it says, empty without one."""
 
     page: Path
     line: int
+    section: str
     language: str
     text: str
-    verb: str = ""
-    what: str = ""
+    said: str = ""
 
     @property
     def place(self) -> str:
         """Return where it stands, as page:line."""
         return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def tests(self) -> list[str]:
+        """Return the tests that are said to run it, as file::name."""
+        return self.said.removeprefix(RUN_BY).split(", ") if self.said.startswith(RUN_BY) else []
 
 
 def pages() -> list[Path]:
@@ -46,16 +53,41 @@ def pages() -> list[Path]:
 
 def blocks(page: Path) -> list[Block]:
     """Return the code blocks of a page, in order."""
-    text = page.read_text(encoding="utf-8")
-    return [
-        Block(page, text.count("\n", 0, found.start("text")), found["language"], found["text"], found["verb"] or "", found["what"] or "")
-        for found in _BLOCK.finditer(text)
-    ]
+    return blocks_of(page.read_text(encoding="utf-8"), page)
 
 
-def commands(page: Path) -> list[Block]:
-    """Return the blocks of a page that are run as they stand."""
-    return [block for block in blocks(page) if block.language == "bash" and not block.verb]
+def blocks_of(text: str, page: Path) -> list[Block]:
+    """Return the code blocks of a page's text, in order."""
+    found, section = [], ""
+    for match in _BLOCK.finditer(text):
+        if match["section"]:
+            section = match["section"]
+        else:
+            line = text.count("\n", 0, match.start("text"))
+            found.append(Block(page, line, section, match["language"], match["text"], (match["said"] or "").strip()))
+    return found
+
+
+def commands(page: Path, *, section: str | None = None) -> list[Block]:
+    """Return the blocks of a page, or of one section of it, that are run as they stand."""
+    silent = [block for block in blocks(page) if block.language == "bash" and not block.said]
+    return [block for block in silent if section in (None, block.section)]
+
+
+def complaint(block: Block) -> str:
+    """Return what is wrong with what is said about running a block: no reason, no test, a test that is not there; empty if nothing."""
+    if block.said.startswith(NOT_RUN):
+        enough = len(block.said.removeprefix(NOT_RUN).split()) >= REASON_WORDS
+        return "" if enough else f"{block.place}: why is it not run?"
+    missing = [test for test in block.tests if not _is_test(test)]
+    if missing or (block.said and not block.tests):
+        return f"{block.place}: {missing or block.said!r} names no test"
+    return ""
+
+
+def _is_test(named: str) -> bool:
+    file, _, name = named.partition("::")
+    return name.startswith("test_") and (ROOT / file).is_file() and name in functions_in(ROOT / file)
 
 
 @cache

@@ -220,13 +220,22 @@ def test_pods_are_back_after_a_reboot_of_the_machine(disturbed: ControlPlane, pr
     assert_everything_works(disturbed, probe)
 
 
-def test_down_leaves_nothing_and_up_starts_anew(disturbed: ControlPlane, probe: Probe) -> None:
+def test_down_leaves_nothing_and_up_starts_anew_though_it_is_killed_midway(disturbed: ControlPlane, probe: Probe) -> None:
     cluster.down(disturbed.state)
 
     assert leftovers(disturbed.state) == {}
 
+    for reached in ("kube-apiserver", node.KUBELET):
+        up_until(disturbed, reached)
     cluster.up(disturbed.state)
     assert_everything_works(disturbed, deploy(disturbed, probe.archive))
+
+
+def up_until(devcluster: ControlPlane, reached: str) -> None:
+    """Begin to start the cluster and be killed as soon as a part of it runs."""
+    with subprocess.Popen([sys.executable, "-m", "devcluster", "up"], cwd=ROOT, stderr=subprocess.DEVNULL) as interrupted:
+        processes.wait_until(lambda: processes.running(devcluster.state, reached), what=reached, timeout_seconds=HEAL_SECONDS)
+        interrupted.kill()
 
 
 def test_a_down_that_was_interrupted_while_it_deleted_is_finished_by_up(disturbed: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,18 +254,6 @@ def test_a_down_that_was_interrupted_while_it_deleted_is_finished_by_up(disturbe
     cluster.up(disturbed.state)
 
     assert [text for text in cluster.status(disturbed.state).values() if text.startswith("not ")] == []
-
-
-@pytest.mark.parametrize("reached", ["kube-apiserver", node.KUBELET])
-def test_an_up_that_was_killed_midway_is_finished_by_the_next(disturbed: ControlPlane, probe: Probe, reached: str) -> None:
-    cluster.down(disturbed.state)
-    with subprocess.Popen([sys.executable, "-m", "devcluster", "up"], cwd=ROOT, stderr=subprocess.DEVNULL) as interrupted:
-        processes.wait_until(lambda: processes.running(disturbed.state, reached), what=reached, timeout_seconds=HEAL_SECONDS)
-        interrupted.kill()
-
-    cluster.up(disturbed.state)
-
-    assert_everything_works(disturbed, deploy(disturbed, probe.archive))
 
 
 def assert_everything_works(devcluster: ControlPlane, probe: Probe) -> None:

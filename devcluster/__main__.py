@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"one of {', '.join(binaries.BINARIES)}; by default all but {' and '.join(binaries.ON_DEMAND)}",
     )
+    build.add_argument("--also", action="append", default=[], metavar="NAME", help="one more, beside those")
     verbs.add_parser("up", help="start the cluster, or repair it")
     verbs.add_parser("ensure", help="see that there is a cluster: the one that KUBECONFIG or CONTEXT names, else this one, up")
     verbs.add_parser("down", help="remove the cluster and everything it made")
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     state = state_folder()
     match options.verb:
         case "build":
-            binaries.build(options.names or binaries.ALWAYS)
+            binaries.build([*(options.names or binaries.ALWAYS), *options.also])
             say("all programs are built")
         case "up":
             cluster.up(state)

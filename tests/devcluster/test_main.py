@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from devcluster import cluster, target
+from devcluster import binaries, cluster, target
 from devcluster.__main__ import main
 from devcluster.errors import PortTaken, PrivilegeMissing
 
@@ -69,6 +69,14 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     assert said.startswith("devcluster: ")
     assert str(tmp_path / "file") in said
     assert said.count("\n") == 1
+
+
+def test_build_takes_programs_beside_those_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(binaries, "build", asked.extend)
+
+    assert main(["build", "--also", "gitleaks"]) == 0
+    assert asked == [*binaries.ALWAYS, "gitleaks"]
 
 
 def test_status_without_a_cluster_lists_every_part_and_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,34 +11,25 @@ import pytest
 import yaml
 
 from chatbot_service.metrics import _FIRST_TOKEN_SECONDS, _REQUEST_SECONDS
-from devcluster.binaries import BINARIES, binary
+from devcluster.binaries import binary
 from scripts.burn_rates import render_rules
 from tests.monitoring.alerts import ALERTS, RULES
-from tests.monitoring.prometheus import missing
+from tests.monitoring.conftest import Promtool
 
 TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
 CHART = RULES.parents[1]
 Render = Callable[..., list[dict[str, Any]]]
 
-promtool = pytest.mark.skipif(bool(missing("promtool")), reason=missing("promtool"))
 
-
-def check(*arguments: str | Path) -> None:
-    done = subprocess.run([BINARIES["promtool"].path, *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@promtool
 @pytest.mark.programs
-def test_rules_are_what_prometheus_reads() -> None:
-    check("check", "rules", "--lint=all", "--lint-fatal", RULES)
+def test_rules_are_what_prometheus_reads(promtool: Promtool) -> None:
+    promtool.run("check", "rules", "--lint=all", "--lint-fatal", RULES)
 
 
-@promtool
 @pytest.mark.programs
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
-def test_alerts_fire_for_what_they_say_and_are_silent_beside_it(file: Path) -> None:
-    check("test", "rules", file)
+def test_alerts_fire_for_what_they_say_and_are_silent_beside_it(promtool: Promtool, file: Path) -> None:
+    promtool.run("test", "rules", file)
 
 
 def test_every_alert_is_seen_to_fire() -> None:

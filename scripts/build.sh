@@ -3,6 +3,11 @@
 #   ./scripts/build.sh        VERSION=v1.2.3 ./scripts/build.sh
 # `make check` is what is run: the static checks and the quick tests. `make test` runs all, with real clusters, on these images.
 set -euo pipefail
+case ${1-} in
+'') ;;
+-h | --help) exec sed -n '2,/^[^#]/s/^# //p' "$0" ;;
+*) echo "build: it takes no arguments ($*): the version goes before it, VERSION=v1.2.3 $0" >&2 && exit 2 ;;
+esac
 cd "$(dirname "$0")/.."
 step=scripts/step.sh
 images=(general-purpose-chatbot chatbot-operator anthropic-simulator)

@@ -1,4 +1,4 @@
-"""`scripts/build.sh`: nothing is built of what fails its tests, the version is what was said, Docker gets the images if it is there."""
+"""`scripts/build.sh` with stand-ins for all that it starts: its order, its refusals and failures. What it makes: test_build_for_real.py."""
 
 import os
 import shutil
@@ -66,6 +66,17 @@ def test_a_version_that_is_no_tag_is_refused_before_anything_is_done(tree: Path,
 
     assert done.returncode == 2
     assert "is no image tag" in done.stderr
+    assert calls(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "said"), [("--help", 0, "VERSION=v1.2.3 ./scripts/build.sh"), ("v1.2.3", 2, "VERSION=v1.2.3 scripts/build.sh")]
+)
+def test_arguments_start_nothing_and_say_how_it_is_called(tree: Path, argument: str, code: int, said: str) -> None:
+    done = subprocess.run(["scripts/build.sh", argument], cwd=tree, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
     assert calls(tree) == []
 
 

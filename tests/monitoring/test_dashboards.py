@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.monitoring.conftest import Promtool
 from tests.monitoring.dashboards import FILES, load, panels, queries
 
 each_dashboard = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -62,3 +64,13 @@ def test_every_query_is_of_chatbots_or_their_operator_only() -> None:
     ours = ("chatbot", 'namespace="$namespace"', 'name="chatbotdeployment"', 'controller="chatbotdeployment"')
 
     assert [query for query in queries() if not any(word in query.expression for word in ours)] == []
+
+
+@pytest.mark.programs
+def test_every_query_is_what_prometheus_reads(promtool: Promtool, tmp_path: Path) -> None:
+    """As recording rules, whose expressions promtool parses."""
+    values = {"namespace": "team", "name": "bot", "__rate_interval": "1m"}
+    rules = [{"record": f"query{number}", "expr": query.with_values(values)} for number, query in enumerate(queries())]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboards", "rules": rules}]}))
+
+    promtool.run("check", "rules", tmp_path / "rules.yaml")

@@ -99,7 +99,7 @@ class UseKey(Protocol):
 
 
 class Credentials:
-    """The key in use and, while one is on trial, its successor. `step` is called every quarter of a second and never waits."""
+    """The key in use and, while one is on trial, its successor. `step` is called every POLL_SECONDS and never waits."""
 
     def __init__(
         self,

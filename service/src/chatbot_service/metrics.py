@@ -162,7 +162,7 @@ class Metrics:
         """Count one measurement of the event loop's lag."""
         self._loop_lag.observe(seconds)
 
-    def _answered_by(self, model: str) -> "_Answered":
+    def _answered_by(self, model: str) -> _Answered:
         tokens = self._token_usage
         return _Answered(
             self._operations.series(*_OPERATION, model, ""),

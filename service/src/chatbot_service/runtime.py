@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chatbot_service.upstream import Upstream
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Runtime:
     """The process's state. `upstream`, `calls` and `credentials` are there once the SDK is loaded; `limits` and `tokens` if asked for."""
 
@@ -60,19 +60,19 @@ class Runtime:
         output = output if output is not None else Output.standard()
         metrics, lifelines = Metrics(), Lifelines()
         return cls(
-            settings,
-            prompt,
-            Readiness(clock=clock),
-            Traffic(clock=clock),
-            metrics,
-            lifelines,
-            Drain(lifelines, delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
-            output,
-            Journal(output),
-            _slots(settings, metrics),
-            Bodies(settings.max_request_size, within_seconds=settings.request_timeout, on_refused=metrics.shed),
-            _limits(settings, metrics),
-            _tokens(settings),
+            settings=settings,
+            prompt=prompt,
+            readiness=Readiness(clock=clock),
+            traffic=Traffic(clock=clock),
+            metrics=metrics,
+            lifelines=lifelines,
+            drain=Drain(lifelines, delay_seconds=settings.drain_delay, timeout_seconds=settings.drain_timeout),
+            output=output,
+            journal=Journal(output),
+            slots=_slots(settings, metrics),
+            bodies=Bodies(settings.max_request_size, within_seconds=settings.request_timeout, on_refused=metrics.shed),
+            limits=_limits(settings, metrics),
+            tokens=_tokens(settings),
             started=clock(),
         )
 

@@ -117,6 +117,19 @@ async def told_of(cluster: Cluster, key: ResourceKey) -> Any:
     return (await cluster.read(KIND, *key))["status"]["observedGeneration"]
 
 
+async def test_resource_of_the_same_name_begins_anew(cluster: Cluster, namespace: str) -> None:
+    key, cache = ResourceKey(namespace, "bot"), Cache()
+    scaling = {"enabled": True, "minReplicas": 1}
+    passes = reconciler(cluster, cache)
+    for replicas in (4, 2):
+        bot = await create_bot(cluster, namespace, replicas=replicas, autoscaling=scaling)
+        cache.put(bot)
+        await passes.reconcile(key)
+        await cluster.delete(bot)
+
+        assert passes._scaling[key].replicas == replicas
+
+
 async def test_newborn_is_told_of_by_the_second_pass(cluster: Cluster, control_plane: ControlPlane, namespace: str) -> None:
     key, cache = ResourceKey(namespace, "bot"), Cache()
     cache.put(await create_bot(cluster, namespace, replicas=0))

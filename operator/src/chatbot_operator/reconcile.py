@@ -56,6 +56,7 @@ class Reconciler:
         self._children = Children(cluster, cache, settings=settings, unserved=unserved)
         self._client_tokens = ClientTokens(cluster, clock=clock)
         self._reporting = Reporting(clock=clock)
+        self._uids: dict[ResourceKey, str] = {}
         self._scaling: dict[ResourceKey, autoscale.Memory] = {}
         self._not_ready_since: dict[ResourceKey, float] = {}
         self._unready_pods = UnreadyPods(cluster, clock=clock)
@@ -74,6 +75,9 @@ class Reconciler:
         if entry is None or manifest is None or _hands_off(manifest):
             self._forget(key)
             return None
+        if self._uids.setdefault(key, entry.uid) != entry.uid:
+            self._forget(key)  # what is remembered is another resource's, which had the name before
+            self._uids[key] = entry.uid
         try:
             resource = ChatbotDeployment.from_manifest(manifest)
         except errors.SpecInvalid as error:
@@ -119,6 +123,7 @@ class Reconciler:
         return decided.replicas
 
     def _forget(self, key: ResourceKey) -> None:
+        self._uids.pop(key, None)
         self._children.forget(key)
         self._client_tokens.forget(key)
         self._reporting.forget(key)

@@ -12,15 +12,17 @@ from chatbot_operator.cluster import Cluster
 from chatbot_operator.fleet import FleetHealth
 from chatbot_operator.informer import Change
 from chatbot_operator.poll_state import PolledPods
+from chatbot_operator.queue import BEAT_SECONDS
 from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.telemetry import Metrics
+from chatbot_operator.triggers import CALM_SECONDS
 from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
 RESOURCE: Manifest = {
     "kind": KIND,
-    "metadata": {"namespace": "team", "name": "bot", "uid": "1", "resourceVersion": "1"},
+    "metadata": {"namespace": "team", "name": "bot", "uid": "1", "resourceVersion": "1", "generation": 1},
     "status": {"conditions": [{"type": "Ready", "status": "True"}]},
 }
 
@@ -80,12 +82,22 @@ async def test_leader_has_work_and_shows_conditions_until_its_term_is_over(opera
     assert ready(metrics) is None
 
 
-async def test_new_leader_looks_at_all_that_there_is(operator: Operator, metrics: Metrics) -> None:
+async def test_new_leader_looks_at_what_nobody_acted_upon_at_once(operator: Operator, metrics: Metrics) -> None:
     see(operator)
 
     operator._begin_term()
 
     assert depth(metrics) == 1
+
+
+async def test_new_leader_lets_pods_speak_before_it_looks_at_the_rest(operator: Operator, metrics: Metrics, clock: Clock) -> None:
+    operator._cache.put({**RESOURCE, "status": {"observedGeneration": 1}})
+
+    operator._begin_term()
+
+    assert depth(metrics) == 0
+    clock.now += CALM_SECONDS + BEAT_SECONDS
+    assert operator._queue.pop() == KEY
 
 
 async def test_passes_and_polls_for_what_comes_in_numbers_wait_for_the_beat(operator: Operator, clock: Clock) -> None:

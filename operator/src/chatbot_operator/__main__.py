@@ -23,7 +23,7 @@ from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.probe import Prober
 from chatbot_operator.queue import BEAT_SECONDS, Queue
 from chatbot_operator.reconcile import Reconciler
-from chatbot_operator.resource import KIND
+from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.triggers import Triggers
 from chatbot_operator.watch import Watch
@@ -162,9 +162,11 @@ class Operator:
             self._end_term()
 
     def _begin_term(self) -> None:
-        """Lead, and look at everything."""
+        """Lead, and look at everything: first at what nobody acted upon, in a moment at the rest, with what its pods say until then."""
         self._note_leadership(leads=True)
-        self._reconcile_all()
+        for entry in self._cache.entries(KIND):
+            look = self._triggers.look_again if _is_new_to_all(entry.manifest()) else self._triggers.look_soon
+            look(ResourceKey(entry.key.namespace, entry.key.name))
 
     def _end_term(self) -> None:
         """Stand by, and forget the resources, which come and go while another process leads; the next term begins as after a start."""
@@ -175,6 +177,11 @@ class Operator:
     def _note_leadership(self, *, leads: bool) -> None:
         self._leading = leads
         self._metrics.observe_leadership(self._settings.lease_name, leads=leads)
+
+
+def _is_new_to_all(resource: Manifest) -> bool:
+    """Tell whether no operator has acted upon this generation of a resource."""
+    return bool((resource.get("status") or {}).get("observedGeneration") != resource["metadata"]["generation"])
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -22,3 +22,7 @@ def endpoint(uid: str, address: str, **conditions: bool) -> Manifest:
 )
 def test_every_pod_that_does_not_terminate_is_asked_once(endpoints: list[Manifest] | None, expected: tuple[Target, ...]) -> None:
     assert targets([{"endpoints": endpoints}]) == expected
+
+
+def test_what_has_a_name_instead_of_an_address_is_no_pod() -> None:
+    assert targets([{"addressType": "FQDN", "endpoints": [endpoint("a", f"{64 * 'x'}.example")]}]) == ()

@@ -17,9 +17,11 @@ def endpoint_slices(cache: Cache, key: ResourceKey) -> tuple[Manifest, ...]:
 
 
 def targets(endpoint_slices: Iterable[Manifest]) -> tuple[Target, ...]:
-    """Return the pods behind `endpoint_slices`: unready ones too, terminating ones not, each pod once."""
+    """Return the pods behind `endpoint_slices`: unready ones too, terminating ones not, each pod once; what has a name only is none."""
     found: dict[str, Target] = {}
     for endpoint_slice in endpoint_slices:
+        if endpoint_slice.get("addressType") == "FQDN":
+            continue
         for endpoint in endpoint_slice.get("endpoints") or ():
             uid = (endpoint.get("targetRef") or {}).get("uid")
             if uid and endpoint.get("addresses") and not (endpoint.get("conditions") or {}).get("terminating"):

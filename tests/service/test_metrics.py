@@ -15,8 +15,10 @@ import chatbot_service
 from chatbot_service.app import create_app
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Usage
+from chatbot_service.errors import UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
 from chatbot_service.exchange import Exchange
 from chatbot_service.exposition import Exposition
+from chatbot_service.failures import _STATUS_OF_TYPE
 from chatbot_service.files import SystemPrompt
 from chatbot_service.metrics import ERROR_TYPES, METHODS, Metrics
 from chatbot_service.readiness import Outcome, Verdict
@@ -255,6 +257,12 @@ def test_what_is_counted_by_reason_begins_at_0(name: str, label: str, values: se
 
     assert {sample.labels[label] for sample in found} == values
     assert {sample.value for sample in found} == {0}
+
+
+def test_errors_of_the_api_and_our_own_words_for_what_is_no_answer_are_told_apart() -> None:
+    ours = {kind.fallback_type for kind in (UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable)} | {"tls_error", "truncated"}
+
+    assert ERROR_TYPES == {*_STATUS_OF_TYPE, *ours}
 
 
 async def render_everything() -> bytes:

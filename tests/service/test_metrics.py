@@ -262,7 +262,7 @@ def test_what_is_counted_by_reason_begins_at_0(name: str, label: str, values: se
 def test_errors_of_the_api_and_our_own_words_for_what_is_no_answer_are_told_apart() -> None:
     ours = {kind.fallback_type for kind in (UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable)} | {"tls_error", "truncated"}
 
-    assert ERROR_TYPES == {*_STATUS_OF_TYPE, *ours}
+    assert {*_STATUS_OF_TYPE, *ours} == ERROR_TYPES
 
 
 async def render_everything() -> bytes:

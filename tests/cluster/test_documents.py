@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ COMMANDS = [*USE, *LOOK_AFTER, *REMOVE, *(block for page in (*WALK, PLAIN) for b
 NAMESPACE = "chatbot-demo"
 NEW_KEY = "another-demo-key"
 SCRIPT_SECONDS = 300
-PODS, OPERATORS, STREAMS = 3, 2, 12
+PODS, OPERATORS = 3, 2
+STREAMS, CALLERS = 12, 6
 LONG_ANSWER: Manifest = {"events": 300, "pace": "100ms"}
 REPLACED_SECONDS = 90
 
@@ -97,6 +98,14 @@ def address(place: Place) -> str:
     return address
 
 
+@contextmanager
+def long_answers(tools: Tools) -> Iterator[None]:
+    """Have answers that begin in the block take half a minute, about as long as it takes to evict every pod."""
+    behave(tools, namespace=NAMESPACE, **LONG_ANSWER)
+    yield
+    behave(tools, namespace=NAMESPACE)
+
+
 def test_platform_engineer_explains_asks_scales_breaks_and_mends_the_key(reader: Reader, chatting: Place) -> None:
     _, _, explain, ask, scale, break_key, mend_key = USE
 
@@ -118,12 +127,11 @@ def test_sre_sees_targets_evicts_every_pod_under_load_and_takes_a_profile(reader
     metrics, evict, profile = LOOK_AFTER
     host, before = address(chatting), chatting.ready_pods()
 
+    targets = reader.run(metrics)
     with ExitStack() as load:
-        callers = [load.enter_context(Caller(80, pause_seconds=0.1, host=host, keeps_alive=number % 2 == 0)) for number in range(6)]
-        targets = reader.run(metrics)
-        behave(chatting.tools, namespace=NAMESPACE, **LONG_ANSWER)
-        streams = [load.enter_context(Stream(80, host=host)) for _ in range(STREAMS)]
-        behave(chatting.tools, namespace=NAMESPACE)
+        with long_answers(chatting.tools):
+            streams = [load.enter_context(Stream(80, host=host)) for _ in range(STREAMS)]
+        callers = [load.enter_context(Caller(80, pause_seconds=0.1, host=host, keeps_alive=number % 2 == 0)) for number in range(CALLERS)]
         evicted = reader.run(evict)
         wait_until(lambda: len(set(chatting.ready_pods()) - {*before}) == PODS, what="every pod replaced", seconds=REPLACED_SECONDS)
         reader.run(profile)

@@ -10,10 +10,9 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from chatbot_operator.crd import build_schema
-from chatbot_operator.reasons import REASONS
+from chatbot_operator.reasons import READY_REASONS, REASONS
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotResource
 from chatbot_operator.resource.values import SPELLINGS, VALIDATIONS
-from chatbot_operator.rollout import READY_REASONS
 from scripts.markdown import cell, code
 
 Schema = dict[str, Any]

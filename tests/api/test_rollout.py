@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from chatbot_operator.rollout import create_secret_hint, replace_secret_hint
+from chatbot_operator.hints import create_secret_hint, replace_secret_hint
 from devcluster.controlplane import ControlPlane
 from tests.resources import resource_of
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from chatbot_operator.reasons import ConditionReason
+from chatbot_operator.reasons import READY_REASONS, ConditionReason
 from chatbot_operator.resource import State
-from chatbot_operator.rollout import READY_REASONS
 from tests.cluster import test_documents, test_runbooks
 from tests.docs.pages import DOCS, ROOT, anchors, blocks, blocks_of, commands, complaint, links, pages
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from chatbot_operator import figures
 from chatbot_operator.fleet import worst_credentials, worst_model
+from chatbot_operator.hints import create_secret_hint, replace_secret_hint
 from chatbot_operator.reasons import REASONS, ConditionReason, ConditionStatus, ConditionType
 from chatbot_operator.resource import BreakerState, CredentialsState, Manifest, ModelState, duration_milliseconds
-from chatbot_operator.rollout import create_secret_hint, replace_secret_hint
 from chatbot_operator.traffic import Traffic
 from chatbot_operator.view import View
 

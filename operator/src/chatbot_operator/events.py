@@ -15,9 +15,8 @@ import structlog
 from chatbot_operator import errors
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.conditions import by_type
-from chatbot_operator.reasons import ConditionType
+from chatbot_operator.reasons import PLANNED, ConditionType
 from chatbot_operator.resource import GROUP, Manifest
-from chatbot_operator.rollout import PLANNED
 
 MAX_NOTE_BYTES = 1024
 """Of UTF-8: the API server counts bytes."""

@@ -1,8 +1,11 @@
-"""What the conditions beside Ready, Reconciling and Stalled can say: their reasons, and the status that goes with each."""
+"""What the conditions can say: their types, their reasons, and which status goes with each."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, Literal
+
+from chatbot_operator.observed import ProblemReason
+from chatbot_operator.pods import PodReason
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -21,8 +24,39 @@ class ConditionType(StrEnum):
     SCALE_OVERRIDDEN = "ScaleOverridden"
 
 
+class Reason(StrEnum):
+    """Reasons of Ready, Reconciling and Stalled, beside those of failing pods and of a Problem."""
+
+    PODS_READY = "PodsReady"
+    SCALED_TO_ZERO = "ScaledToZero"
+    CREATING = "Creating"
+    ROLLING_OUT = "RollingOut"
+    SCALING_DOWN = "ScalingDown"
+    PAUSED = "Paused"
+    PODS_UNAVAILABLE = "PodsUnavailable"
+    PODS_REFUSED = "PodsRefused"
+    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
+    WAITING_FOR_CONFIG_MAP = "WaitingForConfigMap"
+    KEY_REJECTED = "KeyRejected"
+    MODEL_REJECTED = "ModelRejected"
+    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+    INVALID_SPEC = "InvalidSpec"
+
+
+VerdictReason = Reason | PodReason | ProblemReason
+
+READY_REASONS: Final[tuple[VerdictReason, ...]] = tuple(sorted((*Reason, *PodReason, *ProblemReason)))
+"""What Ready can say, and Reconciling or Stalled with it."""
+
+PLANNED: Final[frozenset[VerdictReason]] = frozenset(
+    {Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO, ProblemReason.WAITING_FOR_DELETION}
+)
+"""Reasons of what somebody asked for: not being Ready or Available is part of it."""
+
+
 class ConditionReason(StrEnum):
-    """Reasons of the conditions here; those of Ready, Reconciling and Stalled are `rollout.READY_REASONS`."""
+    """Reasons of the conditions beside Ready, Reconciling and Stalled."""
 
     SCALED_TO_ZERO = "ScaledToZero"
     NO_REPORT = "NoReport"
@@ -87,4 +121,4 @@ REASONS: Final[Mapping[ConditionType, Mapping[ConditionReason, ConditionStatus]]
     },
     ConditionType.SCALE_OVERRIDDEN: {ConditionReason.AUTOSCALING: "True"},
 }
-"""Nothing else can be said: the status of a condition is taken from here. docs/resource.md shows this table."""
+"""Nothing else can be said beside Ready, Reconciling and Stalled: the status is taken from here. docs/resource.md shows this table."""

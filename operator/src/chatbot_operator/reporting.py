@@ -12,9 +12,8 @@ from typing import Final
 
 from chatbot_operator.cache import ResourceKey
 from chatbot_operator.conditions import by_type
-from chatbot_operator.reasons import ConditionType
+from chatbot_operator.reasons import PLANNED, ConditionType
 from chatbot_operator.resource import Manifest, State
-from chatbot_operator.rollout import PLANNED
 from chatbot_operator.status import substantially_differs
 
 STILL_SECONDS = 5.0

@@ -12,44 +12,13 @@ from typing import Final
 
 from chatbot_operator import names, pods
 from chatbot_operator.fleet import worst_credentials
-from chatbot_operator.observed import ProblemReason
-from chatbot_operator.pods import PodReason
+from chatbot_operator.hints import create_secret_hint, replace_secret_hint
+from chatbot_operator.reasons import Reason, VerdictReason
 from chatbot_operator.resource import ChatbotDeployment, CredentialsState, ModelState, State
 from chatbot_operator.view import View
 
 HELD_BACK_SECONDS: Final = 30
 """A pod that is set up for so long may wait for a volume: long for a mount, short enough to be of help."""
-
-
-class Reason(StrEnum):
-    """Reasons of Ready, Reconciling and Stalled, beside those of failing pods and of a Problem."""
-
-    PODS_READY = "PodsReady"
-    SCALED_TO_ZERO = "ScaledToZero"
-    CREATING = "Creating"
-    ROLLING_OUT = "RollingOut"
-    SCALING_DOWN = "ScalingDown"
-    PAUSED = "Paused"
-    PODS_UNAVAILABLE = "PodsUnavailable"
-    PODS_REFUSED = "PodsRefused"
-    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105  # a reason, not a secret
-    SECRET_MISSING = "SecretMissing"  # noqa: S105  # a reason, not a secret
-    WAITING_FOR_CONFIG_MAP = "WaitingForConfigMap"
-    KEY_REJECTED = "KeyRejected"
-    MODEL_REJECTED = "ModelRejected"
-    PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
-    INVALID_SPEC = "InvalidSpec"
-
-
-VerdictReason = Reason | PodReason | ProblemReason
-
-READY_REASONS: Final[tuple[VerdictReason, ...]] = tuple(sorted((*Reason, *PodReason, *ProblemReason)))
-"""What Ready can say, and Reconciling or Stalled with it."""
-
-PLANNED: Final[frozenset[VerdictReason]] = frozenset(
-    {Reason.CREATING, Reason.ROLLING_OUT, Reason.SCALING_DOWN, Reason.SCALED_TO_ZERO, ProblemReason.WAITING_FOR_DELETION}
-)
-"""Reasons of what somebody asked for: not being Ready or Available is part of it."""
 
 
 class Phase(StrEnum):
@@ -76,24 +45,6 @@ Policy = Callable[[View], Verdict | None]
 def decide(view: View) -> Verdict:
     """Return where the resource stands."""
     return next((verdict for policy in _POLICIES if (verdict := policy(view)) is not None), _rolling_out(view))
-
-
-_INTO_EXISTING = "--dry-run=client --output=yaml | kubectl apply --filename=-"
-
-
-def create_secret_hint(resource: ChatbotDeployment) -> str:
-    """Return what to do about a missing key; whether its Secret exists is not known here, since no Secret is read."""
-    return f"Create it: {_secret_command(resource)} (if the Secret exists without that key, append {_INTO_EXISTING})"
-
-
-def replace_secret_hint(resource: ChatbotDeployment) -> str:
-    """Return what to do about a key that the API refuses."""
-    return f"Put a valid one there: {_secret_command(resource)} {_INTO_EXISTING}"
-
-
-def _secret_command(resource: ChatbotDeployment) -> str:
-    secret = resource.spec.credentials.secret_ref
-    return f"kubectl create secret generic {secret.name} --namespace {resource.namespace} --from-literal={secret.key}=…"
 
 
 def _children_refused(view: View) -> Verdict | None:

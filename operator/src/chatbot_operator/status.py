@@ -11,7 +11,7 @@ from chatbot_operator import figures, names
 from chatbot_operator.conditions import build_condition, by_type, clip, derive_conditions
 from chatbot_operator.fleet import FleetHealth, worst_credentials, worst_model
 from chatbot_operator.observed import Observed
-from chatbot_operator.reasons import ConditionReason, ConditionType
+from chatbot_operator.reasons import ConditionReason, ConditionType, Reason
 from chatbot_operator.resource import (
     BreakerState,
     ChatbotDeployment,
@@ -21,7 +21,7 @@ from chatbot_operator.resource import (
     ModelState,
     State,
 )
-from chatbot_operator.rollout import Phase, Reason, Verdict, decide
+from chatbot_operator.rollout import Phase, Verdict, decide
 from chatbot_operator.settings import Settings
 from chatbot_operator.view import View
 

@@ -23,12 +23,12 @@ import pytest
 
 from tests.clock import Clock
 
-# Examples of each property: a few while somebody waits for `make check`, hypothesis' own number in CI (there always the same ones),
-# a hundred times as many by `make soak`. A property that says its own number has that one.
+# Examples of each property: a few while somebody waits for `make check`, twice as many in CI (there always the same ones), thousands by
+# `make soak`. A property that says its own number has that one.
 # Nothing depends on how fast the machine is, for it may be shared.
 patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("quick", patient, max_examples=25)
-hypothesis.settings.register_profile("ci", patient, derandomize=True)
+hypothesis.settings.register_profile("ci", patient, max_examples=50, derandomize=True)
 hypothesis.settings.register_profile("soak", patient, max_examples=10_000)
 hypothesis.settings.load_profile("soak" if os.environ.get("SOAK") else "ci" if os.environ.get("CI") else "quick")
 

@@ -81,7 +81,7 @@ def test_refuses(dry_run: DryRun, spec: Manifest, message: str) -> None:
 
 
 @given(spec=specs)
-@settings(max_examples=2000 if os.environ.get("SOAK") else 200)
+@settings(max_examples=2000 if os.environ.get("SOAK") else 100)
 def test_accepts_any_spec_that_the_tests_make(dry_run: DryRun, spec: Manifest) -> None:
     assert _holds(dry_run.create(manifest_of(spec))["spec"], spec)
 

@@ -345,4 +345,4 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestHistories = BreakerMachine.TestCase
-TestHistories.settings = settings(max_examples=500 if os.environ.get("SOAK") else 100, stateful_step_count=200)
+TestHistories.settings = settings(max_examples=500 if os.environ.get("SOAK") else 40, stateful_step_count=200)

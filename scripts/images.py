@@ -44,6 +44,11 @@ class Image:
         return OUTPUT / f"{self.name}.tar"
 
     @property
+    def dockerfile(self) -> Path:
+        """Where the Dockerfile of the last build goes."""
+        return OUTPUT / f"{self.name}.Dockerfile"
+
+    @property
     def record(self) -> Path:
         """Where the record of the last build goes."""
         return OUTPUT / f"{self.name}.json"
@@ -78,12 +83,12 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
     say(f"{image.name}: building")
     digest = inputs_digest(image)
     image.record.unlink(missing_ok=True)
+    image.dockerfile.write_text(dockerfile_text(image))
     recipe = Recipe(
         context=ROOT,
-        dockerfile=ROOT / f"Dockerfile.{image.folder}",
+        dockerfile=image.dockerfile,
         base=base,
         tags=(f"{image.name}:{version()}", f"{image.name}:latest"),
-        version=version(),
         fresh=fresh,
         log=OUTPUT / f"{image.name}.log",
     )
@@ -95,6 +100,11 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
     draft.replace(image.archive)
     image.record.write_text(json.dumps(record, indent=2) + "\n")
     say(f"{image.name}: {image.archive.relative_to(ROOT)} written")
+
+
+def dockerfile_text(image: Image) -> str:
+    """Return the image's Dockerfile with the version written in: with another ARG, buildah 1.28 takes LABEL and ENV from its cache."""
+    return (ROOT / f"Dockerfile.{image.folder}").read_text().replace("${VERSION}", version())
 
 
 def version() -> str:

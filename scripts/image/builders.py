@@ -35,7 +35,6 @@ class Recipe:
     dockerfile: Path
     base: str
     tags: tuple[str, ...]
-    version: str
     fresh: bool
     log: Path
 
@@ -137,7 +136,7 @@ def builds_with_secrets(program: str) -> bool:
 
 def shared_options(recipe: Recipe) -> list[str]:
     """Return the options that docker and buildah spell alike."""
-    options = [f"--file={recipe.dockerfile}", f"--build-arg=BASE_IMAGE={recipe.base}", f"--build-arg=VERSION={recipe.version}"]
+    options = [f"--file={recipe.dockerfile}", f"--build-arg=BASE_IMAGE={recipe.base}"]
     options += [f"--tag={tag}" for tag in recipe.tags]
     certificates = Path(os.environ.get("SSL_CERT_FILE") or CERTIFICATES)
     if certificates.is_file():

@@ -143,7 +143,7 @@ def test_a_key_of_ones_own_takes_the_simulators_place(running: Engine, checkout:
 
 
 def test_health_shows_the_version_that_the_image_was_built_as(running: Engine) -> None:
-    assert json.loads(running.curl("http://127.0.0.1:8080/health"))["version"] == version()
+    assert json.loads(running.curl("http://127.0.0.1:8080/health"))["version"] == f"v{version()}"
 
 
 def test_version_chooses_the_images_and_leaves_the_service_its_own(running: Engine, checkout: Path) -> None:

@@ -37,12 +37,12 @@ def builder() -> Iterator[Builder]:
 
 def recipe(dockerfile: Path, text: str, *, base: str, tag: str, fresh: bool) -> Recipe:
     dockerfile.write_text(text)
-    return Recipe(ROOT, dockerfile, base, (tag,), images.version(), fresh, dockerfile.with_suffix(".log"))
+    return Recipe(ROOT, dockerfile, base, (tag,), fresh, dockerfile.with_suffix(".log"))
 
 
 def build_without_cache(builder: Builder, folder: Path) -> None:
     """Build every stage anew but the first, the packages of Debian, which is the cached one."""
-    first, rest = (ROOT / f"Dockerfile.{SMALLEST.folder}").read_text().split("\nFROM toolchain AS runtime\n", 1)
+    first, rest = images.dockerfile_text(SMALLEST).split("\nFROM toolchain AS runtime\n", 1)
     base = find_base(builder, say=print)
     builder.build(recipe(folder / "toolchain", first, base=base, tag=TOOLCHAIN, fresh=False), on_step=print)
     anew = first.split(SHARED)[0] + SHARED + "\nFROM toolchain AS runtime\n" + rest

@@ -17,9 +17,7 @@ CHATBOT, SIMULATOR = "general-purpose-chatbot", "anthropic-simulator"
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The engine, with the images of the tree as it is now."""
-    build = subprocess.run(
-        [sys.executable, "scripts/images.py", "build", CHATBOT, SIMULATOR], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    build = subprocess.run([sys.executable, "scripts/images.py", "build"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert build.returncode == 0, build.stdout + build.stderr
     with start_engine(tmp_path_factory.mktemp("engine")) as engine:
         for name in (CHATBOT, SIMULATOR):

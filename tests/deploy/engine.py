@@ -42,11 +42,13 @@ class Engine:
     socket: Path
     daemon: int
 
-    def run(self, *argv: str | Path, cwd: Path | None = None, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *argv: str | Path, cwd: Path | None = None, check: bool = True, seconds: float = COMMAND_SECONDS, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command that talks to this engine; one that fails, fails the test with what it said."""
         inherited = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
         environment = inherited | {"DOCKER_HOST": f"unix://{self.socket}"} | variables
-        done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         if check:
             assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
         return done

@@ -30,8 +30,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "grep 'circuit breaker'": ("tests/deploy/test_compose.py::test_an_outage_is_found_in_the_log_by_grep",),
     # Docker and Compose.
     "cp .env.example .env": ("tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_key",),
-    "./scripts/build.sh": ("tests/deploy/test_build.py::test_tests_come_first_then_images_of_the_files_version",),
-    "VERSION=v1.2.3 ./scripts/build.sh": ("tests/deploy/test_build.py::test_the_version_of_the_environment_wins",),
+    "./scripts/build.sh": (
+        "tests/deploy/test_build_for_real.py::test_all_of_it_with_one_file_of_the_quick_tests_gives_docker_every_image_by_both_tags",
+    ),
+    "VERSION=v1.2.3 ./scripts/build.sh": (
+        "tests/deploy/test_build_for_real.py::test_with_make_check_replaced_the_printed_command_gives_docker_the_version_by_tag_and_by_label",
+    ),
     "docker-compose up -d": ("tests/deploy/test_compose.py::test_the_service_has_its_documented_name_and_the_simulator_is_beside_it",),
     "docker-compose -f deploy/docker-compose.prod.yml up -d": (
         "tests/deploy/test_compose_prod.py::test_it_answers_with_the_key_of_the_file",

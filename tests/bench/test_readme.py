@@ -1,6 +1,8 @@
-"""What the README says of the benchmarks, against the results that are checked in."""
+"""What the README and the page on operations say of the benchmarks, against the results that are checked in."""
 
 from pathlib import Path
+
+from bench.service.phases import FULL
 
 ROOT = Path(__file__).parents[2]
 RESULTS = (ROOT / "bench" / "service" / "results.md").read_text()
@@ -34,3 +36,12 @@ def test_the_readme_quotes_the_results() -> None:
     assert "a request costs {} and an event {} of the Go proxy's".format(*against_go) in readme
     assert "chatbot-service" in quoted
     assert quoted == {name: [ratios[name][0], ratios[name][3], idle[name][2], held.get(name, ["-"])[-1]] for name in quoted}
+
+
+def test_the_page_on_operations_quotes_the_load_at_capacity() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    measured = rows(RESULTS, columns="| open streams | events a second |")
+
+    assert rows(page, columns="| open streams | events a second |") == measured, "copy the row from bench/service/results.md"
+    assert "chatbot-service" in measured
+    assert page.partition("≤ 1 000 000")[2].splitlines()[0].endswith(f" {FULL.share}")

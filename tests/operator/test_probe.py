@@ -337,6 +337,16 @@ async def test_resource_of_the_same_name_has_nothing_of_the_former_and_waits_for
         never.set()
 
 
+async def test_new_resource_without_pods_is_not_polled(clock: Clock) -> None:
+    cache = Cache()
+    cache.put(named_bot(KIND, "bot-uid"))
+    prober = Prober(cache, on_change=Changed(), clock=clock)
+
+    prober.discover(KEY)
+
+    assert prober._plans == []
+
+
 async def test_edited_resource_keeps_its_health(cache: Cache, pods: Pods) -> None:
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)

@@ -79,9 +79,9 @@ class Prober:
         return pods.health is not None or bool(targets(endpoint_slices(self._cache, key)))
 
     def discover(self, key: ResourceKey) -> None:
-        """Poll the pods of a resource that is new: their addresses may have been seen before it."""
+        """Poll the pods of a resource that is new, if there are any: their addresses may have been seen before it."""
         known = self._pods.get(key)
-        if self._pods_of(key) is not known:
+        if self._pods_of(key) is not known and targets(endpoint_slices(self._cache, key)):
             self.nudge(key)
 
     def nudge(self, key: ResourceKey) -> None:

@@ -27,21 +27,24 @@ __all__ = ["SEED", "SOAK", "Resting", "new_name", "size"]
 
 
 FOLDER = Path(__file__).parent
-LONGEST_FIRST = (
+ORDER = (
     "test_long_outages",
     "test_writes",
     "test_specs",
-    "test_watches",
-    "test_outages",
-    "test_kills",
-    "test_replicas",
     "test_rest",
+    "test_kills",
+    "test_watches",
+    "test_replicas",
+    "test_outages",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that those who share the modules end together; the session's idle time is looked at last."""
-    places = {FOLDER / f"{module}.py": place for place, module in enumerate(LONGEST_FIRST)}
+    """Begin with what takes longest, so that those who share the modules end together.
+
+    A worker that begins with no more than two tests is given another module at once: the long outage's is one whose idle time is then over.
+    """
+    places = {FOLDER / f"{module}.py": place for place, module in enumerate(ORDER)}
     items.sort(key=lambda item: places.get(item.path, -1))
 
 

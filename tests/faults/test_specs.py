@@ -21,10 +21,10 @@ from tests.specs import specs
 
 pytestmark = pytest.mark.faults
 
-SPECS = size(quick=200, full=2_000)
+SPECS = size(quick=120, full=2_000)
 AT_ONCE = 4
-MOST_SECONDS = 15
-"""From the creation of each until it is carried out or explained, on a machine that others use, too."""
+MOST_SECONDS = size(quick=60, full=15)
+"""From the creation of each until it is carried out or explained; in CI, where others may use the machine, no promise but an end."""
 EXPLAINED_SECONDS = 5
 """The same for most of them."""
 MOST = size(quick=0.9, full=0.99)

@@ -20,12 +20,21 @@ from tests.api.rights import misused_rights
 
 FOLDER = Path(__file__).parent
 POD_MONITORS = FOLDER / "crd" / "podmonitors.yaml"
-LONGEST_FIRST = ("test_reconcile", "test_watch", "agreement/test_agreement", "test_refusals", "test_deletion")
+LONGEST_FIRST = (
+    "api/test_reconcile",
+    "api/test_watch",
+    "api/agreement/test_agreement",
+    "api/test_deletion",
+    "devcluster/test_controlplane",
+    "api/test_refusals",
+    "api/agreement/test_history",
+    "api/test_rights",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that those who share the modules end together."""
-    places = {FOLDER / f"{module}.py": place for place, module in enumerate(LONGEST_FIRST)}
+    places = {FOLDER.parent / f"{module}.py": place for place, module in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chatbot_operator.reconcile import PROBLEM_SECONDS
 from devcluster.controlplane import KubectlFailed
 from tests.api.children import uid, wait_for_children
 from tests.api.operator_process import Namespace, free_port, wait_until
@@ -54,7 +55,7 @@ def test_child_that_lost_its_owner_is_a_conflict_and_nothing_is_pruned_until_it_
 
     assert team.get("configmap", f"{bot}-prompt") is not None
     team.kubectl("label", "service", bot, "chatbot.dev/adopt=true")
-    wait_until(lambda: team.condition(bot, "Stalled"), lambda stalled: stalled is None, seconds=5)
+    wait_until(lambda: team.condition(bot, "Stalled"), lambda stalled: stalled is None, seconds=PROBLEM_SECONDS / 2)
     wait_until(lambda: team.get("configmap", f"{bot}-prompt"), lambda prompt: prompt is None)
 
 

@@ -103,8 +103,8 @@ def build_image(builder: Builder, image: Image, *, base: str, fresh: bool) -> No
 
 
 def dockerfile_text(image: Image) -> str:
-    """Return the image's Dockerfile with the version written in: with another ARG, buildah 1.28 takes LABEL and ENV from its cache."""
-    return (ROOT / f"Dockerfile.{image.folder}").read_text().replace("${VERSION}", version())
+    """Return the image's Dockerfile with the version in place of its ARG, whose value buildah 1.28 does not look at in its cache."""
+    return (ROOT / f"Dockerfile.{image.folder}").read_text().replace("ARG VERSION\n", "").replace("${VERSION}", version())
 
 
 def version() -> str:

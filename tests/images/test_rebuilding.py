@@ -90,7 +90,7 @@ def test_what_is_built_has_the_version_written_in(tree: Path) -> None:
     """As an ARG it would not renew what buildah has cached."""
     write(tree / "Dockerfile.service", "ARG VERSION\nENV VERSION=${VERSION}\n")
 
-    assert images.dockerfile_text(IMAGE) == "ARG VERSION\nENV VERSION=1.2.3\n"
+    assert images.dockerfile_text(IMAGE) == "ENV VERSION=1.2.3\n"
 
 
 def test_a_lost_or_cut_archive_builds_again(tree: Path) -> None:

@@ -81,8 +81,11 @@ def tools(devcluster: ControlPlane) -> Tools:
 
 
 @pytest.fixture(scope="session")
-def installed(tools: Tools) -> Iterator[Tools]:
-    """The operator, installed by `helm install --wait`, and a simulator for it to talk to; all of it removed at the end."""
+def installed(devcluster: ControlPlane, tools: Tools) -> Iterator[Tools]:
+    """The operator, installed by `helm install --wait`, and a simulator for it to talk to; all of it removed at the end.
+
+    The last tests of a session may have removed the cluster, and all of it with that.
+    """
     _remove(tools)
     for name in (SYSTEM_NAMESPACE, UPSTREAM_NAMESPACE):
         tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest(name))
@@ -92,7 +95,8 @@ def installed(tools: Tools) -> Iterator[Tools]:
     tools.helm("install", RELEASE, chart, f"--namespace={SYSTEM_NAMESPACE}", OFTEN, "--wait", "--timeout=2m")
     tools.kubectl("rollout", "status", "deployment/anthropic-simulator", f"--namespace={UPSTREAM_NAMESPACE}", "--timeout=2m")
     yield tools
-    _remove(tools)
+    if processes.running(devcluster.state, KUBELET):
+        _remove(tools)
 
 
 def _remove(tools: Tools) -> None:

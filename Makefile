@@ -19,9 +19,7 @@ LOCKED := requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 QUICK := not programs and not soak and not api and not faults and not cluster and not images
 # Two at a time, each with half of the tests until one has none left: modules stay together, and so do what they start.
 IN_TWO := -n 2 --dist worksteal
-# Two modules at a time, which mostly wait; a module's own tests may share a program, a folder or a core.
-BY_MODULE := -n 2 --dist loadfile
-# Three, for they wait longer still, and those modules first that take longest.
+# Three modules at a time, for they mostly wait; those first that take longest. A module's own tests may share a program, a folder or a core.
 WAITING := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup check test images base-image demo demo-down cluster cluster-down generate lock fmt bench soak monitoring-test sbom scan clean
@@ -48,8 +46,7 @@ test: setup ## everything: check, images, API server and cluster tests (35 min c
 	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check
-	@$(STEP) "tests of the benchmarks" $(BIN)/pytest -q $(BY_MODULE) -m programs tests/bench
-	@$(STEP) "tests of whole programs" $(BIN)/pytest -q $(BY_MODULE) -m programs --ignore=tests/bench
+	@$(STEP) "tests of whole programs" $(BIN)/pytest -q $(WAITING) -m programs
 	@$(STEP) "attacks, long runs and outages" $(BIN)/pytest -q -m soak
 	@$(STEP) "tests of the images" $(BIN)/pytest -q -m images
 	@$(STEP) "tests on a real API server" $(BIN)/pytest -q $(WAITING) -m api

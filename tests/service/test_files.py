@@ -2,6 +2,7 @@ import errno
 from pathlib import Path
 
 import pytest
+import structlog
 
 from chatbot_service.files import MAX_FILE_BYTES, SystemPrompt, WatchedFile
 from tests.service.mounts import MountedSecret
@@ -18,7 +19,9 @@ def test_a_file_changes_when_it_appears_is_rewritten_or_goes(tmp_path: Path) -> 
     path.write_text("22")
     assert file.changed()
     path.unlink()
-    assert file.changed()
+    with structlog.testing.capture_logs() as logged:
+        assert file.changed()
+    assert logged == []
     assert file.read() is None
 
 
@@ -41,18 +44,22 @@ def test_a_file_too_large_is_read_once_and_taken_for_none(tmp_path: Path) -> Non
 
     path.write_bytes(b"x" * (MAX_FILE_BYTES + 1))
 
-    assert file.changed()
-    assert file.read() is None
-    assert not file.changed()
+    with structlog.testing.capture_logs() as logged:
+        assert file.changed()
+        assert file.read() is None
+        assert not file.changed()
+    assert [line["event"] for line in logged] == ["file is too large"]
 
 
 def test_what_cannot_be_read_is_no_file_and_tried_again(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.mkdir()
     file = WatchedFile(str(path))
-    assert file.changed()
-    assert file.read() is None
-    assert not file.changed()
+    with structlog.testing.capture_logs() as logged:
+        assert file.changed()
+        assert file.read() is None
+        assert not file.changed()
+    assert logged == [{"event": "file cannot be read", "path": str(path), "error": "Is a directory", "log_level": "warning"}]
 
     path.rmdir()
     path.write_text("1")

@@ -3,6 +3,7 @@
 kubelet swaps a mounted Secret or ConfigMap by renaming a symbolic link: a file is read again when another one stands in its place.
 """
 
+import errno
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class WatchedFile:
     """A small file, and whether it holds something new. What it held is known by its hash alone, since it may be secret.
 
     A file that is replaced by its like has not changed: kubelet replaces all files of a Secret when one of them does. One that cannot
-    be read, which may be for want of descriptors, is as good as none and tried again at the next call.
+    be read, which may be for want of descriptors, is as good as none and tried again at the next call; the log says why it cannot.
     """
 
     def __init__(self, path: str) -> None:
@@ -25,6 +26,7 @@ class WatchedFile:
         self._seen: tuple[int, ...] | None = None
         self._digest: object = object()
         self._content: bytes | None = None
+        self._told: int | None = None
 
     def changed(self) -> bool:
         """Whether the content is another one than at the last call; the first call says yes."""
@@ -33,8 +35,10 @@ class WatchedFile:
             if seen == self._seen:
                 return False
             self._content, self._seen = self._load(), seen
-        except OSError:
+            self._told = None
+        except OSError as error:
             self._content = self._seen = None
+            self._tell(error)
         before, self._digest = self._digest, sha256(self._content).digest() if self._content is not None else None
         return self._digest != before
 
@@ -46,7 +50,16 @@ class WatchedFile:
     def _load(self) -> bytes | None:
         with self._path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
-        return content if len(content) <= MAX_FILE_BYTES else None
+        if len(content) > MAX_FILE_BYTES:
+            log.warning("file is too large", path=str(self._path), most_bytes=MAX_FILE_BYTES)
+            return None
+        return content
+
+    def _tell(self, error: OSError) -> None:
+        """Log once why the file cannot be read; whether it may be missing is for those to judge who want it."""
+        if error.errno not in (errno.ENOENT, self._told):
+            log.warning("file cannot be read", path=str(self._path), error=error.strerror)
+        self._told = error.errno
 
     def _signature(self) -> tuple[int, ...]:
         status = self._path.stat()

@@ -61,6 +61,7 @@ def ready(metrics: Metrics) -> float | None:
 async def test_standby_gathers_no_work_and_shows_no_conditions(operator: Operator, metrics: Metrics) -> None:
     see(operator)
 
+    assert value(metrics, "leader_election_master_status", name="chatbot-operator") == 0
     assert depth(metrics) == 0
     assert ready(metrics) is None
     assert not operator._prober._pods

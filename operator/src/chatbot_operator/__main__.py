@@ -56,7 +56,6 @@ class Operator:
         if settings.leader_election:
             cluster.may_write = self.elector.leads
         self._heartbeats = Heartbeats(clock=clock)
-        self._leading = False
         self._cache = Cache()
         self._queue: Queue[ResourceKey] = Queue(clock=clock, beat_seconds=BEAT_SECONDS)
         self._triggers = Triggers(
@@ -101,6 +100,7 @@ class Operator:
         )
         metrics.watch_queue(self._queue)
         metrics.watch_conditions(self._cache, leads=lambda: self._leading)
+        self._note_leadership(leads=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Operate until `stop` is set."""

@@ -41,6 +41,7 @@ def paused(**counts: int) -> Manifest:
 
 
 CREATE_SECRET = "kubectl create secret generic chatbot-secrets --namespace demo --from-literal=anthropic-api-key=…"
+PATCH_SECRET = "--dry-run=client --output=yaml | kubectl patch secret chatbot-secrets --namespace demo --patch-file=/dev/stdin"
 
 SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] = {
     "nothing there yet": (Observed(), fleet_of(), "Pending", ("Reconciling", "Creating"), "is being created"),
@@ -105,7 +106,7 @@ SITUATIONS: dict[str, tuple[Observed, FleetHealth, str, tuple[str, str], str]] =
         fleet_of("a", credentials="Rejected"),
         "Stalled",
         ("Stalled", "KeyRejected"),
-        f"{CREATE_SECRET} --dry-run=client --output=yaml | kubectl apply --filename=-",
+        f"{CREATE_SECRET} {PATCH_SECRET}",
     ),
     "key refused in a rollout that old pods survive": (
         Observed(deployment=UNREADY, pods=(OLD, pod_of("a"))),
@@ -347,7 +348,7 @@ def test_missing_secret_stalls_after_three_minutes(seconds: int, kind: str) -> N
     status = derived(observed, fleet_of("a", credentials="Missing"), resource=_missing_since(timedelta(seconds=seconds)))
 
     assert kind in conditions_of(status)
-    assert f"Create it: {CREATE_SECRET} (if the Secret exists without that key, append --dry-run=client" in message_of(status, kind)
+    assert f"Create it: {CREATE_SECRET} (if the Secret exists without that key, append {PATCH_SECRET})" in message_of(status, kind)
     assert status["credentials"]["state"] == "Missing"
 
 

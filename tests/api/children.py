@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.api.operator_process import Namespace, wait_until
+from tests.api.operator_process import Namespace
+from tests.waiting import wait_until
 
 CHILDREN = ("serviceaccount", "service", "networkpolicy", "deployment", "poddisruptionbudget")
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import wait_until
+from tests.waiting import wait_until
 
 CRD = Path(__file__).parents[2] / "crds" / "chatbotdeployments.chatbot.dev.yaml"
 

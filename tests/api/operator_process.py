@@ -10,19 +10,18 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
-
-import pytest
+from typing import Any
 
 from chatbot_operator.triggers import CALM_SECONDS
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane
 from tests.api import connections
+from tests.waiting import wait_until
 
 CHART = Path(__file__).parents[2] / "charts" / "chatbot-operator"
 COMMAND = Path(sys.executable).with_name("chatbot-operator")
@@ -50,17 +49,6 @@ PATHS = {
 """Where the API server has what kubectl calls by these words."""
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-Value = TypeVar("Value")
-
-
-def wait_until(observe: Callable[[], Value], accept: Callable[[Value], object] = bool, *, seconds: float = 20) -> Value:
-    """Return what `observe` sees as soon as `accept` likes it; fail with the last sight after `seconds`."""
-    end = time.monotonic() + seconds
-    while not accept(seen := observe()):
-        if time.monotonic() > end:
-            pytest.fail(f"not reached within {seconds} s, last seen: {seen}")
-        time.sleep(0.05)
-    return seen
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from devcluster.controlplane import KubectlFailed
-from tests.api.operator_process import Namespace, wait_until
+from tests.api.operator_process import Namespace
+from tests.waiting import wait_until
 
 
 def make_pods_ready(team: Namespace, name: str) -> None:

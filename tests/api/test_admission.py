@@ -19,7 +19,8 @@ from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from devcluster import binaries
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.dry_run import DryRun, RefusedError
-from tests.api.operator_process import CHART, Namespace, grant, start_operator, wait_until
+from tests.api.operator_process import CHART, Namespace, grant, start_operator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

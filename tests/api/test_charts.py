@@ -14,11 +14,11 @@ from chatbot_operator.resource import API_VERSION, KIND
 from devcluster.binaries import binary
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.dry_run import DryRun, RefusedError
-from tests.api.operator_process import wait_until
 from tests.api.schemas import LOCATION, write_schemas
 from tests.charts.rendering import CHATBOT, OPERATOR, ROOT, Manifest, render, rendered
 from tests.charts.test_chatbot_operator import EXTRAS
 from tests.specs import EVERY_FIELD
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

@@ -3,7 +3,8 @@
 import pytest
 
 from chatbot_operator.resource import Manifest
-from tests.api.operator_process import Namespace, wait_until
+from tests.api.operator_process import Namespace
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("pod_monitors", "operator")]
 

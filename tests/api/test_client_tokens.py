@@ -6,7 +6,7 @@ from chatbot_operator.client_tokens import TAKEN_SECONDS, ClientTokens
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.resource import API_VERSION, KIND, ChatbotDeployment, Manifest
 from devcluster.controlplane import ControlPlane, KubectlFailed
-from tests.api.operator_process import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

@@ -14,9 +14,9 @@ from chatbot_operator.resource import KIND, ChatbotDeployment, ChatbotSpec, Mani
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.definitions import install
 from tests.api.dry_run import DryRun, RefusedError
-from tests.api.operator_process import wait_until
 from tests.resources import manifest_of
 from tests.specs import described_examples, specs
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.api.children import CHILDREN, uid, wait_for_children
-from tests.api.operator_process import Namespace, OperatorProcess, wait_until
+from tests.api.operator_process import Namespace, OperatorProcess
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

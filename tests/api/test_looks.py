@@ -14,7 +14,8 @@ from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from chatbot_operator.unready_pods import LOOK_SECONDS
 from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import SERVICE_IMAGE, Namespace, wait_until
+from tests.api.operator_process import SERVICE_IMAGE, Namespace
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

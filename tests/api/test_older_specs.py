@@ -9,7 +9,8 @@ import yaml
 
 from devcluster.controlplane import ControlPlane, KubectlFailed
 from tests.api.definitions import CRD, install
-from tests.api.operator_process import Namespace, wait_until
+from tests.api.operator_process import Namespace
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("operator")]
 

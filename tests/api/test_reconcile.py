@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.api.children import CHILDREN, uid, wait_for_children
-from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, start_operator, wait_until
+from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, start_operator
 from tests.api.pods import run_until_ready
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

@@ -16,7 +16,8 @@ from chatbot_operator.reconcile import NOT_READY_SECONDS, Reconciler
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane, KubectlFailed
-from tests.api.operator_process import SERVICE_IMAGE, Namespace, wait_until
+from tests.api.operator_process import SERVICE_IMAGE, Namespace
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

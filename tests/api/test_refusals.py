@@ -7,8 +7,9 @@ import pytest
 from chatbot_operator.reconcile import PROBLEM_SECONDS
 from devcluster.controlplane import KubectlFailed
 from tests.api.children import uid, wait_for_children
-from tests.api.operator_process import Namespace, free_port, wait_until
+from tests.api.operator_process import Namespace, free_port
 from tests.api.webhook import answering_webhook, registered_webhook
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

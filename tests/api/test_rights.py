@@ -15,9 +15,10 @@ from chatbot_operator.cluster import _API_VERSIONS
 from chatbot_operator.desired import CHILD_KINDS, PRUNED_KINDS
 from chatbot_operator.names import OWNED_SELECTOR
 from chatbot_operator.resource import Manifest
-from tests.api.operator_process import Account, Namespace, start_operator, wait_until
+from tests.api.operator_process import Account, Namespace, start_operator
 from tests.api.pods import run_until_ready
 from tests.api.rights import Log, granted
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("pod_monitors")]
 

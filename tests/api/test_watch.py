@@ -11,7 +11,8 @@ from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api import connections
 from tests.api.definitions import CRD, install
-from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator, wait_until
+from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

@@ -3,26 +3,18 @@
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.service.processes import Command, Ended, Program, running
+from tests.waiting import wait_until
 
 CORE = min(os.sched_getaffinity(0))
 
 
 def python(code: str) -> Command:
     return Command([sys.executable, "-S", "-c", code], {})
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def said(program: Program) -> str:

@@ -2,9 +2,8 @@
 
 import json
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +50,6 @@ def asked_of_simulator(tools: Tools) -> dict[str, int]:
     """Return how many requests the simulator has had, by path."""
     counts: dict[str, int] = json.loads(tools.kubectl("get", _simulator("requests")))["by_path"]
     return counts
-
-
-def wait_until(condition: Callable[[], bool], *, what: str, seconds: float) -> None:
-    """Return when `condition` holds; fail by the name `what` when it does not within `seconds`."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.2)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import pytest
 
 from scripts.commands import Failed, Tools
 from scripts.installation import CRD
-from tests.cluster.places import CHATBOT, ROOT, SMALL, Place, new_place, wait_until
+from tests.cluster.places import CHATBOT, ROOT, SMALL, Place, new_place
+from tests.waiting import wait_until
 
 # It removes the operator and its definition: after all others.
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("disturbed")]

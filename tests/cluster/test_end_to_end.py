@@ -12,7 +12,8 @@ from devcluster.state import state_folder
 from scripts.commands import Failed, Tools
 from scripts.installation import RELEASE, SYSTEM_NAMESPACE
 from tests.api.rights import granted, rights_of
-from tests.cluster.places import CHATBOT, ROOT, Manifest, Place, new_place, wait_until
+from tests.cluster.places import CHATBOT, ROOT, Manifest, Place, new_place
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 

@@ -18,8 +18,9 @@ from devcluster.controlplane import ControlPlane
 from scripts.commands import Tools
 from scripts.installation import RELEASE, SYSTEM_NAMESPACE
 from tests.cluster.callers import Caller
-from tests.cluster.places import SMALL, Manifest, Place, asked_of_simulator, behave, namespace_manifest, new_place, wait_until
+from tests.cluster.places import SMALL, Manifest, Place, asked_of_simulator, behave, namespace_manifest, new_place
 from tests.faults.audit import writes
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 

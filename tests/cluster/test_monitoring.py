@@ -17,10 +17,11 @@ from devcluster.controlplane import ControlPlane
 from scripts.commands import Tools
 from scripts.installation import SYSTEM_NAMESPACE
 from tests.cluster.callers import Caller
-from tests.cluster.places import ROOT, SMALL, Place, behave, namespace_manifest, new_place, wait_until
+from tests.cluster.places import ROOT, SMALL, Place, behave, namespace_manifest, new_place
 from tests.cluster.test_scaling import open_streams
 from tests.monitoring import dashboards
 from tests.monitoring.prometheus import Prometheus, missing, start_prometheus
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(missing("prometheus")), reason=missing("prometheus"))]
 

@@ -10,7 +10,8 @@ import pytest
 
 from scripts.commands import Tools
 from tests.cluster.callers import Caller
-from tests.cluster.places import CHATBOT, Place, new_place, wait_until
+from tests.cluster.places import CHATBOT, Place, new_place
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from scripts.commands import Tools
-from tests.cluster.places import ROOT, Manifest, Place, behave, new_place, wait_until
+from tests.cluster.places import ROOT, Manifest, Place, behave, new_place
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 

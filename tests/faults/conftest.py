@@ -16,12 +16,13 @@ from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api import connections
 from tests.api.definitions import CRD, install
-from tests.api.operator_process import grant, start_operator, wait_until
+from tests.api.operator_process import grant, start_operator
 from tests.api.rights import misused_rights
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.logs import UnreadLogs
 from tests.faults.supervised import Supervised, supervised
 from tests.sizes import SEED, SOAK, size
+from tests.waiting import wait_until
 
 __all__ = ["SEED", "SOAK", "Resting", "new_name", "size"]
 

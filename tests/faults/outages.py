@@ -14,11 +14,12 @@ from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api import connections
 from tests.api.definitions import CRD, install
-from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
+from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator
 from tests.faults.apiserver import Team, deviations, is_observed, is_settled
 from tests.faults.audit import writes
 from tests.faults.conftest import new_name
 from tests.faults.freezing import frozen
+from tests.waiting import wait_until
 
 NAMESPACE = "team"
 SPEC = {"replicas": 0, "image": "chat:1", "systemPrompt": "Be brief."}

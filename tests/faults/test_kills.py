@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from chatbot_operator.resource import KIND, Manifest
-from tests.api.operator_process import wait_until
 from tests.faults.apiserver import Team, deviations, is_observed
 from tests.faults.conftest import SEED, size
 from tests.faults.proxy import Fault, Trap
 from tests.faults.supervised import Supervised
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -15,11 +15,12 @@ import pytest
 
 from chatbot_operator.settings import Settings
 from devcluster.controlplane import ControlPlane
-from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator, wait_until
+from tests.api.operator_process import SERVICE_IMAGE, Account, OperatorProcess, grant, start_operator
 from tests.faults.apiserver import Team
 from tests.faults.audit import Write, writes
 from tests.faults.conftest import SEED, new_name
 from tests.faults.freezing import frozen
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.api.operator_process import wait_until
 from tests.faults.audit import writes
 from tests.faults.conftest import Resting, size
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chatbot_operator.resource import KIND
-from tests.api.operator_process import QUIET_SECONDS, wait_until
+from tests.api.operator_process import QUIET_SECONDS
 from tests.faults.apiserver import deviations, is_observed
 from tests.faults.conftest import new_name
 from tests.faults.proxy import GARBAGE, Call, WatchFault, kind_of
 from tests.faults.supervised import Supervised
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 

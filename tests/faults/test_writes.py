@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from chatbot_operator.resource import KIND, Manifest
-from tests.api.operator_process import wait_until
 from tests.faults.apiserver import Team, is_settled
 from tests.faults.conftest import SEED, SOAK, new_name
 from tests.faults.proxy import Fault, Trap
 from tests.faults.supervised import Supervised
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 

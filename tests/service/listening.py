@@ -5,7 +5,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from chatbot_service.listener import Listener, bind
 from chatbot_service.port import Patience
 from chatbot_service.protocol import Protocol
 from tests.service.conftest import Reply
+from tests.waiting import wait_until
 
 GET = b"GET / HTTP/1.1\r\n"
 HOST = b"host: a\r\n"
@@ -160,13 +160,6 @@ def serve(**patience: Any) -> Iterator[Server]:
     finally:
         started[0].loop.call_soon_threadsafe(started[0].listener.end)
         thread.join()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def read_all(connection: socket.socket) -> bytes:

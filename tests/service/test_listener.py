@@ -9,7 +9,8 @@ import pytest
 
 from chatbot_service.errors import StartupFailed
 from chatbot_service.listener import bind
-from tests.service.listening import GET, HOST, LAST, Server, parse, read_all, read_one, serve, wait_until
+from tests.service.listening import GET, HOST, LAST, Server, parse, read_all, read_one, serve
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.programs
 

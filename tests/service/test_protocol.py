@@ -13,7 +13,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from chatbot_service.protocol import MAX_AHEAD_BYTES, MAX_PIPELINED, MAX_UNREAD_BYTES, READ_AHEAD, WRITE_BUFFER_BYTES
 from chatbot_service.reader import LOOKS
-from tests.service.listening import GET, HOST, LAST, Server, parse, parse_head, read_all, read_one, serve, wait_until
+from tests.service.listening import GET, HOST, LAST, Server, parse, parse_head, read_all, read_one, serve
+from tests.waiting import wait_until
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 POST = b"POST / HTTP/1.1\r\nhost: a\r\n"

@@ -21,6 +21,7 @@ import pytest
 from chatbot_service.server import collect_garbage_from_now_on, scrub_environment
 from tests.conftest import Simulator, scheduling_lags
 from tests.service.conftest import COMMAND, START_SECONDS, Service, clean_environment, start_service
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.programs
 
@@ -279,13 +280,6 @@ def accepts(port: int) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + START_SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
 def has_loaded(library: str) -> Callable[[int], bool]:
     return lambda pid: library in Path(f"/proc/{pid}/maps").read_text()
 
@@ -299,7 +293,7 @@ def test_sigterm_at_any_moment_of_the_start_ends_it_with_0(moment: Callable[[int
     variables = {"ANTHROPIC_API_KEY": "demo", "ANTHROPIC_BASE_URL": "http://127.0.0.1:9", "DRAIN_DELAY": "60s"}  # nobody was sent here yet
     environment = clean_environment(PORT="0", ADMIN_PORT="0", **variables)
     with subprocess.Popen([COMMAND], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_until(lambda: moment(process.pid))
+        wait_until(lambda: moment(process.pid), seconds=START_SECONDS, poll_seconds=0.001)
 
         with scheduling_lags() as lags:
             began = time.monotonic()

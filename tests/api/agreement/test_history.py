@@ -16,8 +16,9 @@ from devcluster import binaries
 from devcluster.controlplane import ControlPlane
 from tests.api.agreement.health import health
 from tests.api.agreement.waiting import PATIENT_SECONDS, Helm, ended, holds
-from tests.api.operator_process import Namespace, grant, start_operator, wait_until
+from tests.api.operator_process import Namespace, grant, start_operator
 from tests.api.pods import run_until_ready
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.api
 

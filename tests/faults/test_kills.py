@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.faults
 
-KILLS = size(quick=15, full=200)
+KILLS = size(quick=20, full=200)
 NAMES = [f"bot-{number}" for number in range(8)]
 PACE_SECONDS = 0.1
 MAX_WRITES_BEFORE_A_KILL = 12

@@ -17,7 +17,7 @@ from bench.operator.arena import PODS_PER_RESOURCE, arena
 from bench.operator.candidates import BUILDERS, Candidate
 from bench.operator.figures import Measured, Round, Run
 from bench.operator.installed import BUILD, HERE, NotRun, build, built
-from bench.operator.measure import FULL, SHORT, TRIAL, Extent, measure
+from bench.operator.measure import FULL, MOST_ON_THEIR_WAY, SHORT, TRIAL, Extent, measure
 from bench.operator.tables import render
 from bench.session import end_by_signals, machine, say
 from devcluster.errors import DevclusterError
@@ -31,8 +31,8 @@ METHOD = (
     "a PodDisruptionBudget. The operator in Go renders the same fields, derives the same conditions and figures from the same reports, "
     "polled as often, and writes its status as seldom; it has no autoscaling, no Events, and says nothing of why pods fail. Requests, "
     "and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the same and one status once. Resources "
-    "are created, changed and robbed of a child at a fixed pace; while 200 are on their "
-    "way to Ready, no more are created. Renewals of the Lease and watches are not counted."
+    f"are created, changed and robbed of a child at a fixed pace; while {MOST_ON_THEIR_WAY} are on their way to Ready, which they are where "
+    "the control plane is behind, no more are created. Renewals of the Lease and watches are not counted."
 )
 
 

@@ -31,8 +31,8 @@ METHOD = (
     "a PodDisruptionBudget. The operator in Go renders the same fields, derives the same conditions and figures from the same reports, "
     "polled as often, and writes its status as seldom; it has no autoscaling, no Events, and says nothing of why pods fail. Requests, "
     "and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the same and one status once. Resources "
-    f"are created, changed and robbed of a child at a fixed pace; while {MOST_ON_THEIR_WAY} are on their way to Ready, which they are where "
-    "the control plane is behind, no more are created. Renewals of the Lease and watches are not counted."
+    f"are created, changed and robbed of a child at a fixed pace; while {MOST_ON_THEIR_WAY} are on their way to Ready, which they are "
+    "where the control plane is behind, no more are created. Renewals of the Lease and watches are not counted."
 )
 
 

@@ -29,8 +29,8 @@ QUIET_SECONDS_A_POLL = 0.00025
 START_SECONDS = 60.0
 RESTORE_SECONDS = 30.0
 MOST_ON_THEIR_WAY = 80
-"""Resources that are not Ready yet, before more are created: more than there are of any candidate while the control plane follows, so
-that all have the same pace. Behind its queue, minutes long at a fixed pace, each would cost the candidate more for every minute that it waits."""
+"""Resources that are not Ready yet, before more are created. While the control plane follows, no candidate has so many: all have the same
+pace. Behind its queue, minutes long at a fixed pace, each would cost the candidate more for every minute that it waits."""
 OTHERS_IDLE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 DELETED = (

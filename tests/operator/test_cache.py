@@ -142,6 +142,33 @@ def test_list_from_the_past_takes_back_nothing_that_a_later_one_said(cache: Cach
     assert not cache.put(manifest(version=9))
 
 
+def test_kind_that_was_dropped_comes_back_with_the_next_list(cache: Cache) -> None:
+    cache.put(manifest(version=5, owner="one"))
+    cache.replace("Service", [], listed_at=5)
+
+    listed = [Entry.of(manifest(version=5, owner="one"))]
+    news = cache.replace("Service", listed, listed_at=5)
+
+    assert news == listed
+    assert cache.children("one") == tuple(listed)
+    assert not cache.put(manifest(version=5))
+
+
+def test_object_that_was_forgotten_by_mistake_comes_back_with_the_next_list(cache: Cache) -> None:
+    cache.put(manifest(version=5))
+    cache.forget(manifest(version=5))
+
+    assert cache.replace("Service", [Entry.of(manifest(version=5))], listed_at=9)
+
+
+def test_late_list_does_not_bring_back_what_was_deleted_after_it(cache: Cache) -> None:
+    cache.put(manifest(version=5))
+    cache.forget(manifest(version=10))
+
+    assert cache.replace("Service", [Entry.of(manifest(version=5))], listed_at=9) == []
+    assert cache.get("Service", "team", "a") is None
+
+
 def test_list_of_one_namespace_leaves_the_others_alone(cache: Cache) -> None:
     cache.put(manifest("a", version=1))
 
@@ -201,6 +228,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.live: dict[str, Manifest] = {}
         self.history: list[tuple[str, Manifest]] = []
         self.newest: dict[str, int] = {}
+        self.lists: list[tuple[int, dict[str, Manifest]]] = []
 
     @rule(name=names, owner=st.sampled_from(["one", "two", None]))
     def write(self, name: str, owner: str | None) -> None:
@@ -229,9 +257,25 @@ class CacheMachine(RuleBasedStateMachine):
 
     @rule()
     def list_all(self) -> None:
-        self.cache.replace("Service", map(Entry.of, self.live.values()), listed_at=self.version)
+        self.lists.append((self.version, dict(self.live)))
+        self.deliver_list(-1)
 
         assert {item["metadata"]["name"]: item for item in self.cache.all("Service")} == self.live
+
+    @precondition(lambda self: self.lists)
+    @rule(data=st.data())
+    def deliver_late_list(self, data: st.DataObject) -> None:
+        self.deliver_list(data.draw(st.integers(0, len(self.lists) - 1)))
+
+    def deliver_list(self, number: int) -> None:
+        version, listed = self.lists[number]
+        self.cache.replace("Service", map(Entry.of, listed.values()), listed_at=version)
+        for name in {"a", "b", "c"} - listed.keys():
+            self.newest[name] = max(self.newest.get(name, 0), version)
+
+    @rule()
+    def drop_all(self) -> None:
+        self.cache.replace("Service", (), listed_at=max((entry.version for entry in self.cache.entries("Service")), default=0))
 
     @invariant()
     def never_older_than_the_newest_that_was_delivered(self) -> None:

@@ -1,9 +1,9 @@
 """The last seen objects by kind, namespace and name, with an index by controlling owner.
 
 An object never goes back to an older resourceVersion, whichever of a watch, a list or the answer to a write comes last. A
-deletion leaves a mark and a list a date, so that a late answer cannot bring an object back. Objects are kept as JSON, a tenth of
-the memory of dicts, and decoded when asked for; what a pass over unchanged objects needs is kept beside. Nothing here talks to
-the API server.
+deletion leaves a mark and a list a date, so that a late answer cannot bring an object back; a list of that date or a later one
+can, since it shows what there is. Objects are kept as JSON, a tenth of the memory of dicts, and decoded when asked for; what a
+pass over unchanged objects needs is kept beside. Nothing here talks to the API server.
 """
 
 from collections.abc import Iterable, Iterator
@@ -167,9 +167,10 @@ class Cache:
 
     def take(self, entry: Entry) -> News:
         """Store `entry` as `put` does."""
+        return News.NOTHING if entry.version <= self._newest(entry.key) else self._store(entry)
+
+    def _store(self, entry: Entry) -> News:
         known = self.entry(entry.key)
-        if entry.version <= self._newest(entry.key):
-            return News.NOTHING
         self._tombstones.pop(entry.key, None)
         self._drop(entry.key)
         self._entries.setdefault(entry.key.kind, {})[entry.key] = entry
@@ -200,9 +201,16 @@ class Cache:
         ]
         for ghost in ghosts:
             self._drop(ghost.key)
-        news = [entry for entry in entries.values() if self.take(entry)]
+        news = [entry for entry in entries.values() if self._is_shown(entry, listed_at)]
+        for entry in news:
+            self._store(entry)
         self._listed_at[kind, namespace] = max(listed_at, self._listed_at.get((kind, namespace), 0))
         return ghosts + news
+
+    def _is_shown(self, entry: Entry, listed_at: int) -> bool:
+        """Tell whether a list read at `listed_at` tells news by `entry`: it is newer, or back since what was last heard."""
+        known = self.entry(entry.key)
+        return entry.version > known.version if known else listed_at >= self._gone_at(entry.key)
 
     def _newest(self, key: ObjectKey) -> int:
         """Return the version of the newest that was heard of an object: that it exists, or that it does not."""

@@ -75,9 +75,9 @@ class Resting:
 RESTING: dict[str, Manifest] = {"stopped": {"replicas": 0, "systemPrompt": "Be brief."}, "small": {"replicas": 1}, "large": {"replicas": 3}}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def resting(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resting]:
-    """Run an operator whose resources are all as they should be for the whole session, so that its idle time costs nobody any."""
+    """Run an operator whose resources are all as they should be from now to the session's end: who waits anyway begins with it."""
     directory, namespace = tmp_path_factory.mktemp("resting"), new_name("resting")
     plane.kubectl("create", "namespace", namespace)
     account, team = grant(plane, namespace, directory), Team(plane, namespace)

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.conftest import SOAK
 from tests.faults.outages import Fragile, fragile, gone, survive
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("resting")]  # whose idle time passes meanwhile
 
 OUTAGES_SECONDS = (120.0, *((600.0,) if SOAK else ()))
 

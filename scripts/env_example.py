@@ -29,14 +29,14 @@ COMPOSE_PROFILES=simulator
 BIND_ADDRESS=127.0.0.1
 # What stands before the images' names, for example registry.example.com/chatbots/
 IMAGE_PREFIX=
-# Their tag; without one it is latest. /health shows the version that an image was built as.
+# Their tag; without one it is latest. /health shows what the image was built as, whatever its tag is.
 # VERSION=v1.2.3
 
 # The service reads the rest. Compose uses PORT and ADMIN_PORT for this machine's side, too.
 """
 
 _OF_OTHERS: Final = ("pod_uid", "pod_template_hash", "version")
-"""What only the operator can know, and what the image says: a variable in `.env`, even an empty one, would hide it."""
+"""What only the operator can know, and what Compose reads as the images' tag."""
 
 
 def render_env_example() -> str:

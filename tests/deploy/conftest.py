@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.engine import Engine, control_groups, start_engine
+from tests.docs.pages import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 CHATBOT, SIMULATOR = "general-purpose-chatbot", "anthropic-simulator"
+
+
+def block_run_by(test: str, *, page: str) -> str:
+    """Return the text of the one block of a page that is said to be run by a test, named as file::name."""
+    (text,) = (block.text for block in blocks(ROOT / page) if test in block.tests)
+    return text
 
 
 @pytest.fixture(scope="session")

@@ -43,15 +43,25 @@ class Engine:
     daemon: int
 
     def run(
-        self, *argv: str | Path, cwd: Path | None = None, check: bool = True, seconds: float = COMMAND_SECONDS, **variables: str
+        self,
+        *argv: str | Path,
+        cwd: Path | None = None,
+        stdin: str = "",
+        check: bool = True,
+        seconds: float = COMMAND_SECONDS,
+        **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that talks to this engine; one that fails, fails the test with what it said."""
         inherited = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
         environment = inherited | {"DOCKER_HOST": f"unix://{self.socket}"} | variables
-        done = subprocess.run(argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(argv, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
         if check:
             assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
         return done
+
+    def paste(self, script: str, *, cwd: Path, stdin: str = "") -> str:
+        """Return what a block of a page prints, run as it stands by somebody on the engine's machine; its first failure fails the test."""
+        return self.run(*self._there, "bash", "-euo", "pipefail", "-c", script, cwd=cwd, stdin=stdin).stdout
 
     def docker(self, *arguments: str | Path) -> str:
         """Return what docker prints."""
@@ -75,11 +85,6 @@ class Engine:
         body = json.dumps({"message": question})
         answer: dict[str, Any] = json.loads(self.curl("http://127.0.0.1:8080/api/chat", "--json", body))
         return answer
-
-    def wait_ready(self) -> None:
-        """Wait until the chat service on port 8080 says that it is ready."""
-        probe = (*self._there, "curl", "--silent", "--fail", "http://127.0.0.1:8080/health/ready")
-        wait_until(lambda: self.run(*probe, check=False).returncode == 0, what="/health/ready", timeout_seconds=START_SECONDS)
 
     def network_links(self) -> str:
         """Return the network interfaces that the engine has made."""

@@ -36,8 +36,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "VERSION=v1.2.3 ./scripts/build.sh": (
         "tests/deploy/test_build_for_real.py::test_with_make_check_replaced_the_printed_command_gives_docker_the_version_by_tag_and_by_label",
     ),
-    "docker-compose up -d": ("tests/deploy/test_compose.py::test_the_service_has_its_documented_name_and_the_simulator_is_beside_it",),
+    "docker-compose up -d": (
+        "tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_key",
+        "tests/deploy/test_compose.py::test_the_service_has_its_documented_name_and_the_simulator_is_beside_it",
+    ),
     "docker-compose -f deploy/docker-compose.prod.yml up -d": (
+        "tests/deploy/test_compose_prod.py::test_as_written_it_runs_within_its_limits_though_nobody_reaches_anthropic_here",
         "tests/deploy/test_compose_prod.py::test_it_answers_with_the_key_of_the_file",
         "tests/deploy/test_compose_prod.py::test_one_cpu_and_512_mebibytes_are_the_most_it_gets",
         "tests/deploy/test_compose_prod.py::test_it_is_locked_up_as_in_development",

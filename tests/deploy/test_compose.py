@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +12,27 @@ import yaml
 
 from devcluster.processes import wait_until
 from scripts.images import version
-from tests.deploy.conftest import CHATBOT, SIMULATOR
-from tests.deploy.engine import Engine, control_groups
+from tests.deploy.conftest import CHATBOT, SIMULATOR, block_run_by
+from tests.deploy.engine import PYTHON, Engine, control_groups
 
 pytestmark = pytest.mark.images
 
+FRESH_COPY = "tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_key"
 HEALTHY_SECONDS = 60.0
 LOG_SECONDS = 10.0
+SHOW_VERSION = "from chatbot_service.settings import Settings; print(Settings.from_environment().version)"
 ASK = ("http://127.0.0.1:8080/api/chat", "--json", '{"message": "Hello, how are you?"}')
 
 
 @pytest.fixture(scope="module")
-def running(engine: Engine, checkout: Path) -> Iterator[Engine]:
-    """The engine, with what the two documented commands start."""
-    engine.run("cp", ".env.example", ".env", cwd=checkout)
-    engine.run("docker-compose", "up", "-d", cwd=checkout)
-    engine.wait_ready()
+def pasted(engine: Engine, checkout: Path) -> str:
+    """What the page's block for development prints, which starts everything, waits and asks."""
+    return engine.paste(block_run_by(FRESH_COPY, page="docs/compose.md"), cwd=checkout)
+
+
+@pytest.fixture(scope="module")
+def running(engine: Engine, checkout: Path, pasted: str) -> Iterator[Engine]:
+    """The engine, with what that block has started."""
     yield engine
     engine.run("docker-compose", "down", "--timeout=1", cwd=checkout)
 
@@ -37,8 +43,12 @@ def containers(engine: Engine) -> dict[str, str]:
     return dict(line.split() for line in lines)
 
 
-def test_a_fresh_copy_answers_without_a_key(running: Engine) -> None:
-    assert "Made by anthropic-simulator" in running.chat()["message"]
+def test_a_fresh_copy_answers_without_a_key(running: Engine, pasted: str) -> None:
+    assert "Made by anthropic-simulator" in json.loads(pasted)["message"]
+
+
+def test_the_readme_has_the_same_commands() -> None:
+    assert block_run_by(FRESH_COPY, page="README.md") == block_run_by(FRESH_COPY, page="docs/compose.md")
 
 
 def test_health_is_told_in_the_documented_fields(running: Engine) -> None:
@@ -150,7 +160,21 @@ def test_version_chooses_the_images_and_leaves_the_service_its_own(running: Engi
     config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, VERSION="v1.2.3").stdout)
 
     assert {service["image"] for service in config["services"].values()} == {f"{CHATBOT}:v1.2.3", f"{SIMULATOR}:v1.2.3"}
-    assert "VERSION" not in config["services"]["chatbot"]["environment"]
+    assert config["services"]["chatbot"]["environment"]["VERSION"] == ""
+
+
+def test_an_image_with_a_tag_from_the_settings_still_shows_what_it_was_built_as(running: Engine, checkout: Path, tmp_path: Path) -> None:
+    shutil.copy(checkout / "docker-compose.yml", tmp_path)
+    (tmp_path / ".env").write_text((checkout / ".env").read_text().replace("# VERSION=", "VERSION="))
+    running.docker("tag", f"{CHATBOT}:latest", f"{CHATBOT}:v1.2.3")
+
+    shown = running.run(
+        *("docker-compose", "run", "--rm", "-T", f"--entrypoint={PYTHON}", "chatbot"), "-c", SHOW_VERSION, cwd=tmp_path
+    ).stdout
+    running.run("docker-compose", "down", cwd=tmp_path)
+    running.docker("rmi", f"{CHATBOT}:v1.2.3")
+
+    assert shown.strip() == version()
 
 
 def test_the_health_check_needs_no_shell(running: Engine) -> None:

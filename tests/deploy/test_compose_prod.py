@@ -10,14 +10,16 @@ import pytest
 import yaml
 
 from devcluster.processes import wait_until
-from tests.deploy.conftest import CHATBOT, SIMULATOR
+from tests.deploy.conftest import CHATBOT, SIMULATOR, block_run_by
 from tests.deploy.engine import Engine
 
 pytestmark = pytest.mark.images
 
 PRODUCTION = ("docker-compose", "-f", "deploy/docker-compose.prod.yml")
+MODULE, PAGE = "tests/deploy/test_compose_prod.py", "docs/compose.md"
 KEY, NEW_KEY = "sk-ant-of-the-test", "sk-ant-that-follows"
 ROTATION_SECONDS = 30.0
+UNTIL_IT_LISTENS = ("--retry", "60", "--retry-delay", "1", "--retry-all-errors")
 # No test can reach Anthropic's API: one more file puts the simulator in its place, and makes the end quick.
 ELSEWHERE: dict[str, Any] = {
     "services": {
@@ -37,14 +39,19 @@ def configured(engine: Engine, checkout: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def running(engine: Engine, configured: Path) -> Iterator[Engine]:
-    """The engine, with the service as in production but for its upstream, and a key that only root and the service may read."""
+def started(engine: Engine, configured: Path) -> Iterator[str]:
+    """What the page's block prints that waits for the service: as in production but for its upstream, with a key for it and root alone."""
     engine.run("install", "--directory", "--owner=1001", "--mode=0700", "secrets", cwd=configured)
     write_key(engine, configured, KEY)
     engine.run(*PRODUCTION, "-f", "elsewhere.yml", "up", "-d", cwd=configured)
-    engine.wait_ready()
-    yield engine
+    yield engine.paste(block_run_by(f"{MODULE}::test_it_answers_with_the_key_of_the_file", page=PAGE), cwd=configured)
     engine.run(*PRODUCTION, "-f", "elsewhere.yml", "down", "--timeout=1", cwd=configured)
+
+
+@pytest.fixture(scope="module")
+def running(engine: Engine, started: str) -> Engine:
+    """The engine, with that service in it."""
+    return engine
 
 
 def write_key(engine: Engine, checkout: Path, key: str) -> None:
@@ -52,11 +59,10 @@ def write_key(engine: Engine, checkout: Path, key: str) -> None:
     engine.run("sh", "-euc", f"echo {key} | install --owner=1001 --mode=0400 /dev/stdin secrets/anthropic-api-key", cwd=checkout)
 
 
-def key_taken_up(engine: Engine) -> str:
-    """Return when the service took up its key."""
-    credentials = json.loads(engine.curl("http://127.0.0.1:9090/report"))["credentials"]
-    assert credentials["state"] == "Accepted"
-    return str(credentials["fingerprintChangedAt"])
+def credentials(engine: Engine) -> dict[str, Any]:
+    """Return what the service tells the operator of its key."""
+    told: dict[str, Any] = json.loads(engine.curl("http://127.0.0.1:9090/report"))["credentials"]
+    return told
 
 
 def test_without_the_folder_of_the_key_it_does_not_start_and_says_which(engine: Engine, configured: Path) -> None:
@@ -65,6 +71,25 @@ def test_without_the_folder_of_the_key_it_does_not_start_and_says_which(engine: 
 
     assert refused.returncode != 0
     assert f"bind source path does not exist: {configured}/secrets" in refused.stdout + refused.stderr
+
+
+@pytest.fixture
+def as_written(engine: Engine, configured: Path) -> Iterator[Engine]:
+    """The engine, with what the page's block for production starts, and nothing else."""
+    test = "test_as_written_it_runs_within_its_limits_though_nobody_reaches_anthropic_here"
+    engine.paste(block_run_by(f"{MODULE}::{test}", page=PAGE), cwd=configured, stdin=f"{KEY}\n")
+    yield engine
+    engine.run(*PRODUCTION, "down", "--timeout=1", cwd=configured)
+
+
+def test_as_written_it_runs_within_its_limits_though_nobody_reaches_anthropic_here(as_written: Engine) -> None:
+    live = as_written.curl(*UNTIL_IT_LISTENS, "http://127.0.0.1:8080/health/live")
+    told = credentials(as_written)
+    limits = as_written.inspect(CHATBOT)["HostConfig"]
+
+    assert json.loads(live)["status"] == "healthy"
+    assert (told["state"], told["fingerprintChangedAt"] is None) == ("Unverified", False)
+    assert (limits["NanoCpus"], limits["Memory"], limits["ReadonlyRootfs"]) == (1_000_000_000, 512 * MEBIBYTE, True)
 
 
 def test_it_asks_anthropic_whatever_the_settings_say_of_the_simulator(engine: Engine, configured: Path) -> None:
@@ -86,11 +111,13 @@ def test_what_the_settings_say_of_ports_and_images_holds(engine: Engine, checkou
 
     assert service["image"] == f"registry.example.com/chatbots/{CHATBOT}:v1.2.3"
     assert "192.0.2.1:9000:8080/tcp" in service["ports"]
+    assert service["environment"]["VERSION"] == ""
 
 
-def test_it_answers_with_the_key_of_the_file(running: Engine) -> None:
+def test_it_answers_with_the_key_of_the_file(running: Engine, started: str) -> None:
+    assert json.loads(started)["status"] == "healthy"
     assert running.chat()["message"]
-    assert key_taken_up(running)
+    assert credentials(running)["state"] == "Accepted"
 
 
 def test_the_key_is_in_nothing_that_docker_tells(running: Engine) -> None:
@@ -99,12 +126,13 @@ def test_the_key_is_in_nothing_that_docker_tells(running: Engine) -> None:
 
 
 def test_another_key_file_is_taken_up_without_a_restart(running: Engine, configured: Path) -> None:
-    started, before = running.inspect(CHATBOT)["State"]["StartedAt"], key_taken_up(running)
+    began = running.inspect(CHATBOT)["State"]["StartedAt"]
 
     write_key(running, configured, NEW_KEY)
 
-    wait_until(lambda: key_taken_up(running) != before, what="the new key", timeout_seconds=ROTATION_SECONDS)
-    assert running.inspect(CHATBOT)["State"]["StartedAt"] == started
+    wait_until(lambda: "api key swapped" in running.docker("logs", CHATBOT), what="the new key", timeout_seconds=ROTATION_SECONDS)
+    assert credentials(running)["state"] == "Accepted"
+    assert running.inspect(CHATBOT)["State"]["StartedAt"] == began
 
 
 def test_one_cpu_and_512_mebibytes_are_the_most_it_gets(running: Engine) -> None:

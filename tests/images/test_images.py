@@ -56,7 +56,7 @@ def test_every_image_carries_both_tags(image: Image) -> None:
 
 def test_every_image_says_its_version_and_the_service_shows_it(image: Image) -> None:
     assert image.configuration["Labels"]["org.opencontainers.image.version"] == images.version()
-    assert image.environment.get("VERSION") == (images.version() if image.name == "general-purpose-chatbot" else None)
+    assert image.environment.get("IMAGE_VERSION") == (images.version() if image.name == "general-purpose-chatbot" else None)
 
 
 def test_every_image_keeps_to_its_size(image: Image) -> None:
@@ -110,7 +110,7 @@ def test_the_user_is_known_by_name_and_has_no_right_to_write(image: Image) -> No
 
 
 def test_the_environment_holds_nothing_of_the_machine_that_built_it(image: Image) -> None:
-    assert set(image.environment) - {"VERSION"} == {
+    assert set(image.environment) - {"IMAGE_VERSION"} == {
         "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONNOUSERSITE", "PYTHONSAFEPATH", "PYTHONUNBUFFERED", "SSL_CERT_FILE",
     }  # fmt: skip
 

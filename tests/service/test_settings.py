@@ -54,6 +54,13 @@ def test_an_origin_is_what_browsers_send(origin: str) -> None:
     assert Settings.from_environment({"CORS_ALLOWED_ORIGINS": origin}).cors_allowed_origins == (origin,)
 
 
+def test_the_version_is_that_of_the_image_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_VERSION", "v1.2.3")
+
+    assert Settings.from_environment({"VERSION": ""}).version == "v1.2.3"
+    assert Settings.from_environment({"VERSION": "v2.0.0"}).version == "v2.0.0"
+
+
 def test_the_admin_port_is_private_outside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     assert Settings.from_environment({}).admin_host == "127.0.0.1"

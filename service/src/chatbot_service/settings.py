@@ -79,7 +79,10 @@ class Settings(BaseModel):
         description="Address of the admin port: this machine only, unless it runs in a cluster.",
     )
     service_name: Name = Field(default="general-purpose-chatbot", description="The service's name in every log line.")
-    version: Name = Field(default_factory=lambda: version("chatbot-service"), description="The version that /health shows.")
+    version: Name = Field(
+        default_factory=lambda: os.environ.get("IMAGE_VERSION") or version("chatbot-service"),
+        description="The version that /health shows, if not the one that its image was built as.",
+    )
 
     anthropic_api_key: SecretStr | None = Field(default=None, description="Anthropic API key; for development, a file is safer.")
     anthropic_api_key_file: str | None = Field(default=None, description="File that holds the key; wins over ANTHROPIC_API_KEY.")

@@ -1,5 +1,9 @@
-"""Both ways to be scraped, by the Prometheus operator's objects and by a plain configuration, find the same pods and name them alike."""
+"""Both ways to be scraped, by the Prometheus operator's objects and by a plain configuration, find the same pods and name them alike.
 
+`make test` has Debian's promtool, which cannot read the part about discovery: ours reads it, where `make monitoring-test` has built it.
+"""
+
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ import yaml
 from chatbot_operator import names
 from chatbot_operator.desired import desired_state
 from chatbot_operator.resource import Manifest
+from tests.docs.pages import DOCS, blocks
 from tests.monitoring.alerts import RULES
 from tests.monitoring.conftest import Promtool
 from tests.resources import SETTINGS, resource_of
@@ -118,3 +123,20 @@ def test_the_configuration_is_what_prometheus_reads(configuration: str, promtool
         pytest.skip("Debian's promtool knows no discovery in Kubernetes; `python -m devcluster build promtool` makes one that does")
 
     promtool.run("check", "config", tmp_path / "prometheus.yaml")
+
+
+@pytest.mark.programs
+def test_a_target_that_is_down_is_not_among_those_that_the_page_asks_for(promtool: Promtool, tmp_path: Path) -> None:
+    """The one query of docs/monitoring.md, on a chatbot's pod and an operator's that are up, and one of each that is down."""
+    (query,) = [block.text for block in blocks(DOCS / "monitoring.md") if block.language == "promql"]
+    scraped = [('chatbot="bot", job="bot"', "bot"), ('job="chatbot-operator"', "operator")]
+    series = [
+        {"series": f'up{{namespace="team", pod="{pod}-{state}", {labels}}}', "values": str(state)}
+        for labels, pod in scraped
+        for state in (0, 1)
+    ]
+    up = [{"labels": f'{{namespace="team", pod="{pod}-1"}}', "value": 1} for _, pod in scraped]
+    case = {"input_series": series, "promql_expr_test": [{"expr": query, "eval_time": "0m", "exp_samples": up}]}
+    (tmp_path / "up.yaml").write_text(json.dumps({"tests": [case]}))
+
+    promtool.run("test", "rules", tmp_path / "up.yaml")

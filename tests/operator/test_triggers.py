@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from chatbot_operator.cache import News, ObjectKey, ResourceKey
@@ -10,6 +12,10 @@ from tests.clock import Clock
 KEY = ResourceKey("team", "bot")
 
 
+def fail(_found: list[ResourceKey], _key: ResourceKey) -> None:
+    raise RuntimeError("nobody foresaw this")
+
+
 class Scene:
     """The triggers between a queue and a prober."""
 
@@ -18,8 +24,14 @@ class Scene:
         self.queue: Queue[ResourceKey] = Queue(clock=self.clock)
         self.nudged: list[ResourceKey] = []
         self.discovered: list[ResourceKey] = []
+        self.find_pods: Callable[[list[ResourceKey], ResourceKey], None] = list.append
         self.leads = True
-        self.triggers = Triggers(self.queue, nudge=self.nudged.append, discover=self.discovered.append, leads=lambda: self.leads)
+        self.triggers = Triggers(
+            self.queue,
+            nudge=lambda key: self.find_pods(self.nudged, key),
+            discover=lambda key: self.find_pods(self.discovered, key),
+            leads=lambda: self.leads,
+        )
 
     def see(self, kind: str, news: News) -> None:
         if kind == KIND:
@@ -112,6 +124,16 @@ def test_pods_of_a_resource_that_may_be_new_are_looked_for(scene: Scene) -> None
 
     assert scene.discovered == [KEY]
     assert scene.nudged == []
+
+
+@pytest.mark.parametrize(("kind", "due"), [(KIND, "now"), ("EndpointSlice", "soon")])
+def test_error_in_finding_pods_loses_no_change(scene: Scene, kind: str, due: str) -> None:
+    scene.find_pods = fail
+
+    with pytest.raises(RuntimeError):
+        scene.see(kind, News.INTENT)
+
+    assert scene.due() == due
 
 
 def test_what_is_seen_while_another_process_leads_adds_nothing(scene: Scene) -> None:

@@ -40,8 +40,8 @@ class Triggers:
         if news is News.STATUS:
             self.look_soon(key)
         else:
+            self._queue.add(key)  # first: an error in finding pods must lose no change
             self._discover(key)
-            self._queue.add(key)
 
     def owned_changed(self, change: Change) -> None:
         """Take a change of what belongs to one."""
@@ -49,8 +49,8 @@ class Triggers:
         if key is None or not self._leads():
             return
         if kind == _OF_THE_PODS:
-            self._nudge(key)
             self.look_soon(key)
+            self._nudge(key)
         elif change.news is News.STATUS:
             if kind == _WITH_A_STATUS_THAT_COUNTS:
                 self.look_soon(key)

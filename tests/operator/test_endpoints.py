@@ -24,5 +24,14 @@ def test_every_pod_that_does_not_terminate_is_asked_once(endpoints: list[Manifes
     assert targets([{"endpoints": endpoints}]) == expected
 
 
+def test_address_of_a_pod_is_the_same_whichever_of_its_slices_comes_first() -> None:
+    slices = [
+        {"addressType": "IPv4", "endpoints": [endpoint("a", "10.0.0.1")]},
+        {"addressType": "IPv6", "endpoints": [endpoint("a", "fd00::1")]},
+    ]
+
+    assert targets(slices) == targets(reversed(slices)) == (Target("a", "10.0.0.1"),)
+
+
 def test_what_has_a_name_instead_of_an_address_is_no_pod() -> None:
     assert targets([{"addressType": "FQDN", "endpoints": [endpoint("a", f"{64 * 'x'}.example")]}]) == ()

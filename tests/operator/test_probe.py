@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from chatbot_operator import probe
 from chatbot_operator.cache import Cache, ResourceKey
@@ -15,6 +16,7 @@ from chatbot_operator.resource import KIND, Manifest
 from tests.clock import Clock
 
 KEY = ResourceKey("team", "bot")
+OTHER = ResourceKey("team", "other")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -33,22 +35,35 @@ def endpoint(uid: str, address: str = "127.0.0.1", **conditions: bool) -> Manife
     return {"addresses": [address], "conditions": conditions, "targetRef": {"kind": "Pod", "uid": uid}}
 
 
-def endpoint_slice(*endpoints: Manifest, version: int = 2) -> Manifest:
-    owner = {"kind": "Service", "name": "bot", "uid": "service-uid", "controller": True}
-    metadata = {"namespace": "team", "name": "bot-x7k2p", "uid": "slice-uid", "resourceVersion": str(version), "ownerReferences": [owner]}
-    return {"kind": "EndpointSlice", "metadata": {**metadata, "labels": labels("bot")}, "endpoints": list(endpoints)}
+def endpoint_slice(*endpoints: Manifest, name: str = "bot", owner: str = "service-uid", version: int = 2) -> Manifest:
+    controller = {"kind": "Service", "name": name, "uid": owner, "controller": True}
+    metadata = {"namespace": "team", "name": f"{name}-{owner}", "resourceVersion": str(version), "ownerReferences": [controller]}
+    return {"kind": "EndpointSlice", "metadata": {**metadata, "labels": labels(name)}, "endpoints": list(endpoints)}
 
 
-def named_bot(kind: str, uid: str, *, version: int = 1) -> Manifest:
-    return {"kind": kind, "metadata": {"namespace": "team", "name": "bot", "uid": uid, "resourceVersion": str(version)}}
+def bot(uid: str = "bot-uid", *, name: str = "bot", version: int = 1) -> Manifest:
+    return {"kind": KIND, "metadata": {"namespace": "team", "name": name, "uid": uid, "resourceVersion": str(version)}}
+
+
+def service(owner: str = "bot-uid", *, name: str = "bot", uid: str = "service-uid", version: int = 1) -> Manifest:
+    controller = {"kind": KIND, "name": name, "uid": owner, "controller": True}
+    metadata = {"namespace": "team", "name": name, "uid": uid, "resourceVersion": str(version), "ownerReferences": [controller]}
+    return {"kind": "Service", "metadata": metadata}
 
 
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for manifest in (named_bot(KIND, "bot-uid"), named_bot("Service", "service-uid"), endpoint_slice(endpoint("pod-1"))):
+    for manifest in (bot(), service(), endpoint_slice(endpoint("pod-1"))):
         cache.put(manifest)
     return cache
+
+
+def add_other(cache: Cache, *endpoints: Manifest) -> None:
+    """Let the cache know another resource, with these pods."""
+    for manifest in (bot("other-uid", name="other"), service("other-uid", name="other", uid="other-service-uid")):
+        cache.put(manifest)
+    cache.put(endpoint_slice(*endpoints, name="other", owner="other-service-uid"))
 
 
 class Pods:
@@ -107,6 +122,13 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "SETTLE_SECONDS", 0)
 
 
+async def polled(prober: Prober) -> None:
+    """Return when what changed was read; a poll without pods is no news."""
+    async with asyncio.timeout(10):
+        while prober._pods[KEY].has_changed:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def running(prober: Prober) -> AsyncIterator[None]:
     task = asyncio.create_task(prober.run())
@@ -124,8 +146,8 @@ async def test_reports_become_the_health_of_the_fleet(cache: Cache, pods: Pods) 
     assert prober.health(KEY) is None
     async with running(prober):
         await changed.again()
+        health = prober.health(KEY)
 
-    health = prober.health(KEY)
     assert health is not None
     assert health.expected == 1
     assert list(health.pods) == ["pod-1"]
@@ -158,7 +180,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0)
 
 
-async def silent(_request: web.Request) -> web.StreamResponse:
+async def hanging(_request: web.Request) -> web.StreamResponse:
     await asyncio.sleep(60)
     return web.Response()
 
@@ -175,7 +197,7 @@ async def impostor(_request: web.Request) -> web.StreamResponse:
     return web.json_response(report(uid="pod-2"))
 
 
-@pytest.mark.parametrize("answer", [redirect, oversized, endless, silent, garbage, failing, impostor])
+@pytest.mark.parametrize("answer", [redirect, oversized, endless, hanging, garbage, failing, impostor])
 async def test_answer_that_cannot_be_trusted_is_no_report(cache: Cache, pods: Pods, answer: Handler) -> None:
     pods.answer = answer
     changed = Changed()
@@ -183,8 +205,8 @@ async def test_answer_that_cannot_be_trusted_is_no_report(cache: Cache, pods: Po
 
     async with running(prober):
         await changed.again()
+        health = prober.health(KEY)
 
-    health = prober.health(KEY)
     assert health is not None
     assert (health.expected, len(health.pods)) == (1, 0)
     assert pods.asked == 1
@@ -196,8 +218,8 @@ async def test_pod_that_refuses_connections_is_no_report(cache: Cache) -> None:
 
     async with running(prober):
         await changed.again()
+        health = prober.health(KEY)
 
-    health = prober.health(KEY)
     assert health is not None
     assert (health.expected, len(health.pods)) == (1, 0)
 
@@ -239,11 +261,12 @@ async def test_changed_endpoints_are_asked_soon(cache: Cache, pods: Pods) -> Non
         assert health.expected == 2
 
 
-async def test_word_from_before_a_standby_is_forgotten(cache: Cache, pods: Pods) -> None:
+async def test_standby_knows_of_no_pod_and_the_next_term_begins_anew(cache: Cache, pods: Pods) -> None:
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port)
     async with running(prober):
         await changed.again()
+    assert not prober._pods
     asked, answer = asyncio.Event(), asyncio.Event()
 
     async def slowly(_request: web.Request) -> web.StreamResponse:
@@ -258,7 +281,7 @@ async def test_word_from_before_a_standby_is_forgotten(cache: Cache, pods: Pods)
         answer.set()
         await changed.again()
 
-    assert prober.health(KEY) is not None
+        assert prober.health(KEY) is not None
 
 
 async def test_resource_that_is_gone_is_forgotten(cache: Cache, pods: Pods) -> None:
@@ -281,15 +304,15 @@ async def test_pods_that_were_seen_before_their_resource_are_asked_when_it_is_se
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
     async with running(prober):
         await asyncio.sleep(0)
-        cache.put(named_bot("Service", "service-uid"))
+        cache.put(service())
         cache.put(endpoint_slice(endpoint("pod-1")))
         prober.nudge(KEY)
 
-        cache.put(named_bot(KIND, "bot-uid"))
+        cache.put(bot())
         prober.discover(KEY)
         await changed.again()
+        health = prober.health(KEY)
 
-    health = prober.health(KEY)
     assert health is not None
     assert list(health.pods) == ["pod-1"]
 
@@ -297,19 +320,17 @@ async def test_pods_that_were_seen_before_their_resource_are_asked_when_it_is_se
 @pytest.mark.usefixtures("settled")
 async def test_pods_that_were_seen_before_their_service_are_asked_in_the_next_round(pods: Pods) -> None:
     cache, changed = Cache(), Changed()
-    cache.put(named_bot(KIND, "bot-uid"))
+    cache.put(bot())
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
     async with running(prober):
         cache.put(endpoint_slice(endpoint("pod-1")))
         prober.nudge(KEY)
-        async with asyncio.timeout(10):
-            while prober._pods[KEY].has_changed:  # noqa: ASYNC110 (a poll without pods is no news)
-                await asyncio.sleep(0.01)
+        await polled(prober)
 
-        cache.put(named_bot("Service", "service-uid"))
+        cache.put(service())
         await changed.again()
 
-    assert prober.health(KEY) is not None
+        assert prober.health(KEY) is not None
 
 
 @pytest.mark.usefixtures("settled")
@@ -328,9 +349,17 @@ async def test_resource_of_the_same_name_has_nothing_of_the_former_and_waits_for
     async with running(prober), asyncio.timeout(10):
         await asked.wait()
 
-        cache.put(named_bot(KIND, "other-uid", version=9))
+        cache.put(bot("successor-uid", version=9))
         prober.discover(KEY)
+        prober.nudge(KEY)
+        await polled(prober)
         assert prober.health(KEY) is None
+        assert not prober.unheard(KEY)
+        assert pods.asked == 1
+
+        cache.put(service("successor-uid", uid="successor-service-uid", version=10))
+        cache.put(endpoint_slice(endpoint("pod-1"), owner="successor-service-uid", version=11))
+        prober.nudge(KEY)
         await changed.again()
 
         assert prober.health(KEY) is not None
@@ -339,7 +368,7 @@ async def test_resource_of_the_same_name_has_nothing_of_the_former_and_waits_for
 
 async def test_new_resource_without_pods_is_not_polled(clock: Clock) -> None:
     cache = Cache()
-    cache.put(named_bot(KIND, "bot-uid"))
+    cache.put(bot())
     prober = Prober(cache, on_change=Changed(), clock=clock)
 
     prober.discover(KEY)
@@ -352,7 +381,7 @@ async def test_edited_resource_keeps_its_health(cache: Cache, pods: Pods) -> Non
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
     async with running(prober):
         await changed.again()
-        cache.put(named_bot(KIND, "bot-uid", version=9))
+        cache.put(bot(version=9))
         prober.discover(KEY)
 
         assert prober.health(KEY) is not None
@@ -388,30 +417,25 @@ async def test_pod_that_does_not_answer_keeps_its_last_word_for_two_polls_more(c
         pods.asked, pods.answer = 0, failing
 
         await changed.again()
+        health = prober.health(KEY)
 
     assert heard is not None
     assert list(heard.pods) == ["pod-1"]
     assert pods.asked == 3
-    health = prober.health(KEY)
     assert health is not None
     assert (health.expected, len(health.pods)) == (1, 0)
 
 
 async def test_pod_that_stays_silent_is_asked_less_and_less_often(cache: Cache, pods: Pods) -> None:
-    other = ResourceKey("team", "other")
-    owner = {"kind": "Service", "name": "other", "uid": "other-uid", "controller": True}
-    for kind, uid in ((KIND, "uid"), ("Service", "other-uid")):
-        cache.put({"kind": kind, "metadata": {"namespace": "team", "name": "other", "uid": uid, "resourceVersion": "1"}})
-    metadata = {"namespace": "team", "name": "other-1", "resourceVersion": "2", "labels": labels("other"), "ownerReferences": [owner]}
-    cache.put({"kind": "EndpointSlice", "metadata": metadata, "endpoints": [endpoint("silent", "127.0.0.2")]})  # where nobody listens
+    add_other(cache, endpoint("silent", "127.0.0.2"))  # where nobody listens
     prober = Prober(cache, on_change=Changed(), port=pods.port, interval_seconds=0.02)
 
     async with running(prober), asyncio.timeout(20):
         while pods.asked < 40:  # noqa: ASYNC110 (the server has no event of its own)
             await asyncio.sleep(0.01)
-        (word,) = prober._pods[other].words.values()
+        (silent,) = prober._pods[OTHER].last_reports.values()
 
-    assert 3 <= word.misses <= 15
+    assert 3 <= silent.misses <= 15
 
 
 async def test_pods_from_before_the_start_are_unheard_until_they_answer_or_are_given_up(cache: Cache, pods: Pods) -> None:
@@ -430,19 +454,62 @@ async def test_pods_from_before_the_start_are_unheard_until_they_answer_or_are_g
     assert pods.asked >= 3
 
 
+@pytest.mark.usefixtures("settled")
 async def test_resource_without_pods_costs_nothing(cache: Cache, pods: Pods) -> None:
     cache.put(endpoint_slice(version=3))
     changed = Changed()
-    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.02)
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=600)
     async with running(prober):
         for number in range(3):
             cache.put(endpoint_slice(version=4 + number))
             prober.nudge(KEY)
-            await asyncio.sleep(0)
+            await polled(prober)
+        health = prober.health(KEY)
 
     assert changed.keys == []
     assert pods.asked == 0
-    assert prober.health(KEY) is None
+    assert health is None
+
+
+async def test_unforeseen_error_of_a_question_is_logged_and_counts_as_no_answer(cache: Cache, pods: Pods) -> None:
+    add_other(cache, endpoint("pod-2", f"{64 * 'x'}.example"))  # for which there is no question: the encoding raises
+    changed = Changed()
+    prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
+    with capture_logs() as log:
+        async with running(prober), asyncio.timeout(10):
+            while pods.asked < 3 or OTHER not in changed.keys:  # noqa: ASYNC110 (the server has no event of its own)
+                await asyncio.sleep(0.01)
+            health = prober.health(OTHER)
+
+    assert health is not None
+    assert (health.expected, len(health.pods)) == (1, 0)
+    told = next(entry for entry in log if entry["log_level"] == "error")
+    assert told == {
+        "event": "question to a pod failed",
+        "log_level": "error",
+        "exc_info": True,
+        "namespace": "team",
+        "name": "other",
+        "pod_uid": "pod-2",
+    }
+
+
+@pytest.mark.parametrize("broken", ["slice", "listener"])
+async def test_unforeseen_error_of_a_poll_is_logged_and_the_others_are_polled_on(cache: Cache, pods: Pods, broken: str) -> None:
+    pod = endpoint("pod-2", "127.0.0.2")  # where nobody listens
+    add_other(cache, {**pod, "targetRef": "pod-2"} if broken == "slice" else pod)
+
+    def on_change(key: ResourceKey) -> None:
+        if key == OTHER:
+            raise RuntimeError("nobody foresaw this")
+
+    with capture_logs() as log:
+        async with running(Prober(cache, on_change=on_change, port=pods.port, interval_seconds=0.05)), asyncio.timeout(10):
+            while pods.asked < 3:  # noqa: ASYNC110 (the server has no event of its own)
+                await asyncio.sleep(0.01)
+
+    told = next(entry for entry in log if entry["log_level"] == "error")
+    assert told == {"event": "poll failed", "log_level": "error", "exc_info": True, "namespace": "team", "name": "other"}
 
 
 async def test_resource_that_is_not_ready_is_polled_sooner_while_something_is_wrong_with_a_pod(cache: Cache, pods: Pods) -> None:

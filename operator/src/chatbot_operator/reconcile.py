@@ -144,7 +144,7 @@ class Reconciler:
         """Return the status that follows from what is live."""
         key = ResourceKey(resource.namespace, resource.name)
         deployment = self._deployment(resource)
-        slices = endpoint_slices(self._cache, key)
+        slices = endpoint_slices(self._cache, key, owner=resource.uid)
         observed = Observed(deployment, slices, await self._unready_pods.look(key, deployment), problem)
         health = self._health(key) or fleet.merge((), expected=replicas)
         return derive_status(resource, observed, health, settings=self._settings, now=self._wall_clock(), replicas=replicas)

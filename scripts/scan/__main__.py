@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from devcluster.errors import DevclusterError
 from scripts.commands import Failed
-from scripts.scan import bandit, checkov, gitleaks, grype, pip_audit
+from scripts.scan import bandit, checkov, gitleaks, grype, pip_audit, trivy
 from scripts.scan.reports import Report
 
 SCANNERS: dict[str, Callable[[], Report]] = {
@@ -17,6 +17,7 @@ SCANNERS: dict[str, Callable[[], Report]] = {
     "checkov": checkov.scan,
     "pip-audit": pip_audit.scan,
     "grype": grype.scan,
+    "trivy": trivy.scan,
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.commands import Failed
-from scripts.scan import bandit, checkov, grype, pip_audit
+from scripts.scan import bandit, checkov, grype, pip_audit, trivy
 from scripts.scan.__main__ import passes
 from scripts.scan.reports import Report
 
@@ -90,6 +90,24 @@ def test_a_match_of_grype_names_image_package_and_fix() -> None:
     assert grype.findings("chatbot-operator", {"matches": [match]}) == [
         "chatbot-operator: zlib1g 1:1.3: CVE-2026-1 (High, fixed in 1:1.3.1)"
     ]
+
+
+def test_trivy_that_is_not_there_or_gets_no_data_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    absent = trivy.scan()
+    (tmp_path / "trivy").write_text("#!/bin/sh\necho 'FATAL no route to the registry' >&2\nexit 1\n")
+    (tmp_path / "trivy").chmod(0o755)
+
+    assert absent.verdict == "not run: there is no trivy on PATH"
+    assert trivy.scan().verdict == "not run: the vulnerability data cannot be fetched (trivy image: FATAL no route to the registry)"
+
+
+def test_a_match_of_trivy_names_image_package_and_fix() -> None:
+    match = {"PkgName": "h11", "InstalledVersion": "0.14.0", "VulnerabilityID": "CVE-2026-2", "Severity": "HIGH", "FixedVersion": "0.16.0"}
+    document = {"Results": [{"Target": "Debian"}, {"Target": "Python", "Vulnerabilities": [match]}]}
+
+    assert trivy.findings("chatbot-operator", document) == ["chatbot-operator: h11 0.14.0: CVE-2026-2 (High, fixed in 0.16.0)"]
+    assert trivy.findings("chatbot-operator", {"SchemaVersion": 2}) == []
 
 
 def test_a_finding_of_bandit_names_its_place() -> None:

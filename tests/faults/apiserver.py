@@ -137,7 +137,8 @@ class Team:
         """Return a resource's status and children, without what differs from one run to the next and means nothing."""
         resource = self.get(KIND, name) or {}
         children = {kind: [_essence(child) for child in self.select(kind, names.selector(name))] for kind in CHILD_KINDS}
-        found = {"status": _essential_status(resource.get("status") or {}), "children": children}
+        tokens = [secret["metadata"]["name"] for secret in self.select("Secret", names.selector(name))]
+        found = {"status": _essential_status(resource.get("status") or {}), "children": children, "tokens": tokens}
         text = json.dumps(found).replace(name, "NAME").replace(self.namespace, "NAMESPACE")
         normalised: Manifest = json.loads(text)
         return normalised

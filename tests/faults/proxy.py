@@ -87,13 +87,14 @@ class Call:
     watch: bool = False
 
     @classmethod
-    def of(cls, request: web.BaseRequest) -> "Call":
-        """Return what `request` asks for."""
+    def of(cls, request: web.BaseRequest, body: bytes) -> "Call":
+        """Return what `request` asks for; what it creates has its name in the body."""
         found = _PATH.fullmatch(request.path)
         if found is None:
             return cls(request.method)
         resource = found["plural"] + (found["subresource"] or "")
-        return cls(request.method, resource, found["name"] or "", request.query.get("watch") == "true")
+        created = orjson.loads(body)["metadata"]["name"] if request.method == "POST" else ""
+        return cls(request.method, resource, found["name"] or created, request.query.get("watch") == "true")
 
     @property
     def lists(self) -> bool:
@@ -200,12 +201,12 @@ class Proxy:
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        call = Call.of(request)
+        body = await request.read()
+        call = Call.of(request, body)
         if call.watch:
             return await self._relay_watch(request)
         if call.lists and (stale := self._from_the_past(request.raw_path)) is not None:
             return web.Response(body=stale, content_type="application/json")
-        body = await request.read()
         trap = self._spring(call)
         if trap is not None:
             return await self._break(trap, call, request, body)

@@ -26,6 +26,7 @@ CELLS_IN_CI = 20
 SETTLED_SECONDS = 180
 
 SPEC: dict[str, Any] = {"replicas": 2, "image": "chat:1", "systemPrompt": "Be brief.", "rollout": {"minReadySeconds": 0}}
+REACHABLE = {**SPEC, "ingress": {"host": "chat.example.com"}, "clientAuth": {"mode": "Token"}}
 UPDATED = {**SPEC, "systemPrompt": "Be kind.", "model": {"maxTokens": 2048}, "service": {"annotations": {"example.com/a": "b"}}}
 ROTATED = {**SPEC, "image": "chat:2"}
 SHRUNK = {key: value for key, value in SPEC.items() if key != "systemPrompt"} | {"replicas": 1}
@@ -64,11 +65,15 @@ def replace(team: Team, name: str) -> None:
 
 
 SCENARIOS = {
-    "create": Scenario(None, partial(apply, SPEC), CREATION),
+    "create": Scenario(None, partial(apply, REACHABLE), (*CREATION, ("PATCH", "ingresses"), ("POST", "secrets"))),
     "update": Scenario(SPEC, partial(apply, UPDATED), (("PATCH", "configmaps"), ("PATCH", "services"), DEPLOYMENT, STATUS)),
     "scale": Scenario(SPEC, lambda team, name: team.scale(name, 3), (DEPLOYMENT, STATUS)),
     "rotate-image": Scenario(SPEC, partial(apply, ROTATED), (DEPLOYMENT, STATUS)),
-    "shrink": Scenario(SPEC, partial(apply, SHRUNK), (DEPLOYMENT, ("DELETE", "configmaps"), ("DELETE", "poddisruptionbudgets"), STATUS)),
+    "shrink": Scenario(
+        SPEC | {"ingress": REACHABLE["ingress"]},
+        partial(apply, SHRUNK),
+        (DEPLOYMENT, ("DELETE", "configmaps"), ("DELETE", "ingresses"), ("DELETE", "poddisruptionbudgets"), STATUS),
+    ),
     "delete": Scenario(SPEC, replace, CREATION),
 }
 
@@ -87,6 +92,8 @@ class Cell:
 
 WRITES = [(name, write) for name, scenario in SCENARIOS.items() for write in scenario.writes]
 ALL_CELLS = [Cell(name, write, fault) for name, write in WRITES for fault in Fault]
+QUOTA_CONFLICT = Cell("create", ("POST", "secrets"), Fault.CONFLICT)
+"""A conflict with something else than the object, which is not there: a quota that others write at the moment."""
 BEGUN_AT_ONCE = 20
 
 
@@ -96,7 +103,7 @@ def sample() -> list[Cell]:
     faults = chance.sample(list(Fault), len(Fault))
     writes = chance.sample(WRITES, CELLS_IN_CI)
     drawn = [Cell(scenario, write, faults[index % len(faults)]) for index, (scenario, write) in enumerate(writes)]
-    return sorted(drawn, key=ALL_CELLS.index)
+    return sorted({*drawn, QUOTA_CONFLICT}, key=ALL_CELLS.index)
 
 
 CELLS = ALL_CELLS if SOAK else sample()

@@ -34,6 +34,9 @@ WATCH_SILENCE_SECONDS = 90
 KEPT_SECONDS = 30
 """For which an idle connection is kept, since a handshake costs more than a request; the API server keeps it for 90."""
 
+ALREADY_EXISTS: Final = "AlreadyExists"
+"""The reason of a conflict with the object itself."""
+
 NEVER_A_VERSION: Final = "1"
 """A resourceVersion that no object has: 1 is the revision of an empty etcd, which the first object raises."""
 
@@ -220,7 +223,9 @@ class Cluster:
         """Create a child that is never read, compared or changed; return whether it was not there before."""
         try:
             await self.create(manifest)
-        except errors.ObjectConflict:
+        except errors.ObjectConflict as error:
+            if error.reason != ALREADY_EXISTS:
+                raise  # such as a quota that somebody else writes in the same moment
             return False
         return True
 

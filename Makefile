@@ -42,7 +42,7 @@ check: setup ## static checks and the quick tests (under 60 s)
 	@$(STEP) "generated files are current" $(BIN)/python scripts/generate.py --check
 	@$(STEP) "quick tests" $(BIN)/pytest -q $(IN_TWO) -m "$(QUICK)"
 
-test: setup ## everything: check, images, API server and cluster tests (35 min cold)
+test: setup ## everything: check, whole programs, images, API server, faults and cluster
 	@scripts/packages.sh tests images compose devcluster
 	@$(STEP) "binaries and images" scripts/build_all.sh
 	@$(MAKE) check

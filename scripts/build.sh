@@ -28,6 +28,6 @@ if timeout 20 docker info &>/dev/null; then
     done
     echo "build: docker has ${images[*]/%/:$version}, each also as :latest"
 else
-    echo "build: .build/images has ${images[*]/%/:$version} as archives; no Docker daemon answers, so none was given them:" \
-        "docker load --input .build/images/${images[0]}.tar"
+    echo "build: .build/images has ${images[*]/%/:$version} as archives; no Docker daemon answers, so none was given them. Where one does:"
+    printf 'docker load --input .build/images/%s.tar\n' "${images[@]}"
 fi

@@ -115,11 +115,10 @@ def count_as_built(tree: Path, names: Iterable[str]) -> None:
 
 @pytest.fixture(scope="module")
 def loaded(built: tuple[Engine, str], other: tuple[Path, str]) -> Iterator[Engine]:
-    """The engine, once it was given the other version of the service by the command that the script printed."""
+    """The engine, once it was given the other version of the service by the command that the script printed for it."""
     engine, _ = built
     tree, said = other
-    command = said.splitlines()[-1].rpartition(": ")[2]
-    assert command.startswith("docker load ")
+    (command,) = (line for line in said.splitlines() if line.startswith("docker load ") and CHATBOT in line)
     engine.run("sh", "-c", command, cwd=tree)
     yield engine
     engine.docker("tag", f"{CHATBOT}:{version()}", f"{CHATBOT}:latest")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chatbot_operator import fleet
+from chatbot_operator import fleet, names
 from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster, load_configuration
 from chatbot_operator.events import Recorder
@@ -131,6 +131,13 @@ async def test_resource_of_the_same_name_begins_anew(cluster: Cluster, namespace
         assert passes._scaling[key].replicas == replicas
 
 
+async def observed_deployment(cluster: Cluster, control_plane: ControlPlane, key: ResourceKey) -> Manifest:
+    """Return the Deployment once its controller has seen it."""
+    team = Namespace(control_plane, key.namespace)
+    wait_until(lambda: team.get("deployment", key.name) or {}, lambda live: live.get("status", {}).get("observedGeneration") == 1)
+    return await cluster.read("Deployment", *key)
+
+
 async def test_newborn_is_told_of_by_the_second_pass(cluster: Cluster, control_plane: ControlPlane, namespace: str) -> None:
     key, cache = ResourceKey(namespace, "bot"), Cache()
     cache.put(await create_bot(cluster, namespace, replicas=0))
@@ -138,12 +145,45 @@ async def test_newborn_is_told_of_by_the_second_pass(cluster: Cluster, control_p
 
     assert await passes.reconcile(key) == NOT_READY_SECONDS
     assert await told_of(cluster, key) == -1
-    team = Namespace(control_plane, namespace)
-    wait_until(lambda: team.get("deployment", "bot") or {}, lambda live: live.get("status", {}).get("observedGeneration") == 1)
-    cache.put(await cluster.read("Deployment", *key))
+    cache.put(await observed_deployment(cluster, control_plane, key))
     await passes.reconcile(key)
 
     assert await told_of(cluster, key) == 1
+
+
+async def test_nothing_is_made_for_a_resource_that_is_being_deleted(cluster: Cluster, namespace: str) -> None:
+    key, cache = ResourceKey(namespace, "bot"), Cache()
+    metadata = {"namespace": namespace, "name": "bot", "finalizers": ["example.com/hold"]}
+    bot = await cluster.create({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}})
+    await cluster.delete(bot)
+    going = await cluster.read(KIND, *key)
+    cache.put(going)
+
+    again = await reconciler(cluster, cache).reconcile(key)
+
+    assert "deletionTimestamp" in going["metadata"]
+    assert again is None
+    for kind in KINDS:
+        made, _ = await cluster.list(kind, namespace=namespace, selector=names.selector("bot"))
+        assert made == []
+    assert await cluster.read(KIND, *key) == going
+
+
+async def test_resource_that_is_gone_when_it_is_told_of_is_forgotten(cluster: Cluster, control_plane: ControlPlane, namespace: str) -> None:
+    key, cache = ResourceKey(namespace, "bot"), Cache()
+    bot = await create_bot(cluster, namespace, replicas=0)
+    cache.put(bot)
+    passes = reconciler(cluster, cache)
+    await passes.reconcile(key)
+    cache.put(await observed_deployment(cluster, control_plane, key))
+    await cluster.delete(bot)
+
+    await passes.reconcile(key)
+
+    assert cache.get(KIND, *key) is None
+    assert key not in passes._uids
+    assert key not in passes._children._converged
+    assert key not in passes._reporting._written_at
 
 
 RIGHTS = {

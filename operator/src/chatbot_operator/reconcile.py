@@ -161,22 +161,23 @@ class Reconciler:
         if seconds != 0:
             return seconds
         await self._write_status(manifest, status)
-        self._reporting.written(key)
         return None
 
     async def _report_invalid(self, manifest: Manifest, problem: str) -> None:
         status = derive_invalid_status(manifest, problem, settings=self._settings, now=self._wall_clock())
         if substantially_differs(manifest.get("status") or {}, status):
             await self._write_status(manifest, status)
-            self._reporting.written(ResourceKey.of(manifest))
 
     async def _write_status(self, manifest: Manifest, status: Manifest) -> None:
-        """Write the status, and tell transitions as Events."""
+        """Write the status, and tell transitions as Events; forget a resource that is gone."""
+        key = ResourceKey.of(manifest)
         try:
             self._cache.put(await self._cluster.apply_status(manifest, status))
         except errors.ObjectNotFound:
             self._cache.forget(manifest)
+            self._forget(key)
             return
+        self._reporting.written(key)
         for transition in transitions(manifest.get("status") or {}, status):
             await self._recorder.record(manifest, transition)
 

@@ -52,6 +52,11 @@ def asked_of_simulator(tools: Tools) -> dict[str, int]:
     return counts
 
 
+def is_ready(pod: Manifest) -> bool:
+    """Return whether a pod's condition Ready holds."""
+    return any(state["type"] == "Ready" and state["status"] == "True" for state in pod["status"].get("conditions", ()))
+
+
 @contextmanager
 def new_namespace(tools: Tools, name: str, *, chatbot: str = CHATBOT) -> Iterator["Place"]:
     """Make a namespace whose name begins with `name`; delete it with all that is in it, in the background."""
@@ -126,19 +131,19 @@ class Place:
         replicas: int = self.deployment()["spec"]["replicas"]
         return replicas
 
+    @property
+    def selects_pods(self) -> str:
+        """Return the option that names the chatbot's pods."""
+        return f"--selector=app.kubernetes.io/component=chat-service,app.kubernetes.io/instance={self.chatbot}"
+
     def pods(self) -> list[Manifest]:
         """Return the chatbot's pods, without those that end."""
-        ours = f"--selector=app.kubernetes.io/component=chat-service,app.kubernetes.io/instance={self.chatbot}"
-        items: list[Manifest] = self.get("pods", ours)["items"]
+        items: list[Manifest] = self.get("pods", self.selects_pods)["items"]
         return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
 
     def ready_pods(self) -> list[str]:
         """Return the names of the pods that take requests."""
-        return [
-            pod["metadata"]["name"]
-            for pod in self.pods()
-            if any(state["type"] == "Ready" and state["status"] == "True" for state in pod["status"].get("conditions", ()))
-        ]
+        return [pod["metadata"]["name"] for pod in self.pods() if is_ready(pod)]
 
     def port(self) -> int:
         """Return the Service's port on 127.0.0.1."""

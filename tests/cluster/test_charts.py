@@ -5,6 +5,7 @@ One walk: each test goes on where the one before it has stopped.
 
 import io
 import json
+import shlex
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from scripts.commands import Failed, Tools
-from scripts.installation import CRD
+from scripts.installation import CRD, SYSTEM_NAMESPACE
 from tests.cluster.places import CHATBOT, ROOT, SMALL, Place, new_place
+from tests.docs.pages import DOCS, blocks
 from tests.waiting import wait_until
 
 # It removes the operator and its definition: after all others.
@@ -42,6 +44,12 @@ class Walk:
 
     def chatbot(self, verb: str, *arguments: str) -> str:
         return self.helm(verb, *arguments, namespace=self.place.namespace)
+
+    def operator_chart(self) -> str:
+        """Return the name and version of the chart that the operator's release is of."""
+        (release,) = json.loads(self.operator("list", "--output=json"))
+        chart: str = release["chart"]
+        return chart
 
     def uids(self) -> set[str]:
         """Return which pods there are."""
@@ -120,6 +128,20 @@ def test_what_kubectl_scaled_survives_an_upgrade(upgraded: Walk) -> None:
     assert upgraded.place.resource()["metadata"]["labels"]["helm.sh/chart"] == f"chatbot-{version}"
     assert upgraded.place.resource()["spec"]["model"]["maxTokens"] == 512
     assert upgraded.place.replicas() == upgraded.place.resource()["spec"]["replicas"] == 2
+
+
+def test_rollback_brings_the_earlier_operator_and_definition_back_and_replaces_no_chat_pod(upgraded: Walk) -> None:
+    (block,) = (block for block in blocks(DOCS / "operations.md") if "test_rollback_" in block.said)
+    upgraded_chart, pods = upgraded.operator_chart(), upgraded.uids()
+
+    upgraded.place.tools.helm(*shlex.split(block.text.replace(SYSTEM_NAMESPACE, upgraded.system.namespace))[1:])
+
+    definition = upgraded.system.get("customresourcedefinition", CRD)
+    assert definition["metadata"]["labels"]["helm.sh/chart"] == upgraded.operator_chart() != upgraded_chart
+    assert upgraded.uids() == pods
+    assert upgraded.place.replicas() == 2
+    upgraded.operator("upgrade", FIRST, str(CHARTS / "chatbot-operator"), "--wait", "--timeout=2m")
+    assert upgraded.operator_chart() == upgraded_chart
 
 
 def test_helm_test_asks_a_question_through_the_service_with_the_client_s_token(upgraded: Walk) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.binaries import binary
+from devcluster.certificates import CONTEXT
 from devcluster.controlplane import ControlPlane
 from devcluster.state import state_folder
 from scripts.commands import API_KEY_VARIABLE, Tools
@@ -43,6 +44,17 @@ def demo(verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
         timeout=COLD_SECONDS,
         check=False,
     )
+
+
+def paste(test: str, *more: str) -> str:
+    """Return what the README's block that a test runs prints, and what is typed after it."""
+    (block,) = (block for block in blocks(ROOT / "README.md") if test in block.said)
+    script = "\n".join((block.text, *more))
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +101,13 @@ def test_second_run_takes_seconds_and_replaces_no_pod(running: subprocess.Comple
 
 
 def test_what_the_readme_has_next_works(running: subprocess.CompletedProcess[str]) -> None:
-    (block,) = (block for block in blocks(ROOT / "README.md") if "test_what_the_readme_has_next_works" in block.said)
+    assert f"chatbotdeployment.chatbot.dev/{CHATBOT} scaled" in paste("test_what_the_readme_has_next_works")
 
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.text], cwd=ROOT, env=clean_environment(), capture_output=True, text=True, check=False
-    )
 
-    assert done.returncode == 0, done.stderr
-    assert f"chatbotdeployment.chatbot.dev/{CHATBOT} scaled" in done.stdout
+def test_what_use_it_begins_with_makes_the_cluster_and_brings_its_tools(running: subprocess.CompletedProcess[str]) -> None:
+    seen = paste("test_what_use_it_begins_with_makes_the_cluster_and_brings_its_tools", "kubectl config current-context", "type -P helm")
+
+    assert seen.splitlines()[-2:] == [CONTEXT, str(binary("helm"))]
 
 
 def test_both_namespaces_ask_for_the_restricted_standard(running: subprocess.CompletedProcess[str], demo_tools: Tools) -> None:

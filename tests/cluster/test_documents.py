@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from scripts.commands import Tools, environment
-from scripts.installation import CHATBOT, CRD, RELEASE, SYSTEM_NAMESPACE
+from scripts.installation import CHATBOT, CRD, RELEASE, SECRET, SYSTEM_NAMESPACE
 from tests.cluster.callers import Caller, Stream
-from tests.cluster.places import ROOT, Manifest, Place, behave, wait_until
+from tests.cluster.events import followed, ready_counts
+from tests.cluster.places import ROOT, Manifest, Place, behave
 from tests.docs.pages import DOCS, Block, commands
+from tests.waiting import wait_until
 
 # It installs the operator itself: after all others.
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("emptied")]
@@ -119,11 +121,12 @@ def test_platform_engineer_explains_asks_scales_breaks_and_mends_the_key(reader:
         assert chatting.resource()["status"]["state"] == "Degraded"
         reader.run(mend_key)
     assert chatting.ready_pods() == pods
+    assert "annotations" not in chatting.get("secret", SECRET)["metadata"]
     assert len(caller.statuses) > 10
     assert set(caller.statuses) == {200}
 
 
-def test_sre_sees_targets_evicts_every_pod_under_load_and_takes_a_profile(reader: Reader, chatting: Place) -> None:
+def test_sre_sees_targets_evicts_every_pod_under_load_and_takes_a_profile(reader: Reader, chatting: Place, tmp_path: Path) -> None:
     metrics, evict, profile = LOOK_AFTER
     host, before = address(chatting), chatting.ready_pods()
 
@@ -132,13 +135,16 @@ def test_sre_sees_targets_evicts_every_pod_under_load_and_takes_a_profile(reader
         with long_answers(chatting.tools):
             streams = [load.enter_context(Stream(80, host=host)) for _ in range(STREAMS)]
         callers = [load.enter_context(Caller(80, pause_seconds=0.1, host=host, keeps_alive=number % 2 == 0)) for number in range(CALLERS)]
-        evicted = reader.run(evict)
-        wait_until(lambda: len(set(chatting.ready_pods()) - {*before}) == PODS, what="every pod replaced", seconds=REPLACED_SECONDS)
+        with followed(chatting, tmp_path / "events"):
+            evicted = reader.run(evict)
+            wait_until(lambda: len(set(chatting.ready_pods()) - {*before}) == PODS, what="every pod replaced", seconds=REPLACED_SECONDS)
         reader.run(profile)
 
+    counts = ready_counts(tmp_path / "events")
     assert len(before) == PODS
     assert [int(series) > 1 for series in re.findall(r"^\d+$", targets, flags=re.MULTILINE)] == [True] * (PODS + OPERATORS)
     assert "disruption budget" in evicted
+    assert min(counts[counts.index(PODS) :]) == PODS - 1
     assert [stream.failure for stream in streams if stream.failure] == []
     assert {stream.pieces for stream in streams} == {LONG_ANSWER["events"]}
     assert min(len(caller.statuses) for caller in callers) > 10

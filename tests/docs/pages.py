@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 RUN_BY, NOT_RUN = "run by: ", "not run: "
 REASON_WORDS = 3
+HEAD_WORDS = 3
 
 _BLOCK = re.compile(
     r"(?:^<!--(?P<said>[^\n]*)-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$|^## (?P<section>.+?)$", re.MULTILINE | re.DOTALL
@@ -85,6 +86,28 @@ def complaint(block: Block) -> str:
     return ""
 
 
+def unrelated(block: Block) -> list[str]:
+    """Return the tests that are said to run a block, though their files neither read its page nor have how each of its commands begins."""
+    heads = {_bare(" ".join(line.split()[:HEAD_WORDS])) for line in command_lines(block)}
+    files = {test: (ROOT / test.partition("::")[0]).read_text(encoding="utf-8") for test in block.tests}
+    return [test for test, text in files.items() if not _reads(text, block.page) and not all(head in _bare(text) for head in heads)]
+
+
+def command_lines(block: Block) -> list[str]:
+    """Return the commands of a block, each on one line and without its comment."""
+    lines = (line.partition(" # ")[0].strip() for line in block.text.replace("\\\n", " ").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _reads(text: str, page: Path) -> bool:
+    return bool(re.search(r"\bblocks?(_\w+)?\(", text)) and f'{page.name}"' in text
+
+
+def _bare(text: str) -> str:
+    """Return words with one space between them, so that a list of arguments is the same as a command line."""
+    return " ".join(word.removeprefix("./") for word in re.findall(r"[^\s\"'(),\[\]]+", text))
+
+
 def _is_test(named: str) -> bool:
     file, _, name = named.partition("::")
     return name.startswith("test_") and (ROOT / file).is_file() and name in functions_in(ROOT / file)
@@ -107,8 +130,12 @@ def links(page: Path) -> list[str]:
 def anchors(page: Path) -> set[str]:
     """Return what can follow `#` in a link to a page: its headings as GitHub spells them, and names given by hand."""
     text = page.read_text(encoding="utf-8")
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    return {_slug(found["text"]) for found in _HEADING.finditer(prose)} | {found["name"] for found in _ANCHOR.finditer(text)}
+    return {_slug(found["text"]) for found in _HEADING.finditer(prose(page))} | {found["name"] for found in _ANCHOR.finditer(text)}
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def _slug(heading: str) -> str:

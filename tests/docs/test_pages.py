@@ -8,7 +8,7 @@ import pytest
 from chatbot_operator.reasons import READY_REASONS, ConditionReason
 from chatbot_operator.resource import State
 from tests.cluster import test_documents, test_runbooks
-from tests.docs.pages import DOCS, ROOT, anchors, blocks, blocks_of, commands, complaint, links, pages
+from tests.docs.pages import DOCS, ROOT, anchors, blocks, blocks_of, commands, complaint, links, pages, prose, unrelated
 
 PAGES = sorted(DOCS.glob("*.md"))
 GUIDES = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/README.md"), *ROOT.glob("charts/*/README.md")]
@@ -39,8 +39,27 @@ def test_every_block_of_commands_is_run_or_says_something() -> None:
     assert [block.place for block in BASH if not block.said and block not in RUN] == []
 
 
+def test_no_commands_stand_outside_of_blocks() -> None:
+    indented = re.compile(r"^(?: {4}|\t).*", re.MULTILINE)
+
+    assert [(page.name, line) for page in EVERYWHERE for line in indented.findall(prose(page))] == []
+
+
 def test_what_a_block_says_is_a_reason_or_names_tests_that_are_there() -> None:
     assert [said for block in BASH if (said := complaint(block))] == []
+
+
+def test_a_test_that_is_said_to_run_a_block_reads_its_page_or_has_its_commands() -> None:
+    assert [(block.place, test) for block in BASH for test in unrelated(block) if not test.startswith(WALK)] == []
+
+
+@pytest.mark.parametrize(("command", "strangers"), [("git describe \\\n  --tags --always # the version", 0), ("git describe --all", 1)])
+def test_related_is_what_begins_as_in_the_tests_file(command: str, strangers: int) -> None:
+    said = "run by: tests/cluster/test_charts.py::test_what_kubectl_scaled_survives_an_upgrade"
+    (block,) = blocks_of(f"<!-- {said} -->\n```bash\n{command}\n```\n", ROOT / "README.md")
+
+    assert complaint(block) == ""
+    assert len(unrelated(block)) == strangers
 
 
 def test_commands_that_the_walk_is_said_to_run_stand_in_the_readme_too() -> None:

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,15 +12,19 @@ import pytest
 
 from chatbot_service.demo import COMMAND as SIMULATOR_COMMAND
 from tests.conftest import Simulator
-from tests.service.conftest import COMMAND, START_SECONDS, clean_environment
+from tests.docs.pages import ROOT, blocks
+from tests.service.conftest import START_SECONDS, clean_environment
 
 pytestmark = pytest.mark.programs
+
+DEMO, ASK = (shlex.split(block.text.replace("\\\n", "")) for block in blocks(ROOT / "README.md") if block.section == "Without a cluster")
+"""What the README has a newcomer type; the port is the one that the demo names."""
 
 
 def start(*, drain_delay: str = "0s") -> subprocess.Popen[str]:
     environment = clean_environment(PORT="0", ADMIN_PORT="0", DRAIN_DELAY=drain_delay, DRAIN_TIMEOUT="30s")
     return subprocess.Popen(
-        [COMMAND, "--demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        DEMO, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
 
 
@@ -54,7 +59,7 @@ def test_the_demo_needs_nothing_answers_its_own_curl_line_and_takes_its_child_al
             process.send_signal(number)
         code = process.wait(timeout=15)
 
-    assert re.search(r"http://127\.0\.0\.1:\d+/api/chat", curl)
+    assert [re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", word) for word in shlex.split(curl)] == ASK
     assert "event: done" in answer
     assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
     wait_until_gone(child)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from tests.conftest import COMMAND, start_simulator
+from tests.docs.pages import ROOT, blocks
 
 pytestmark = pytest.mark.programs
 
@@ -30,6 +31,17 @@ def test_host_and_behaviour_can_be_given() -> None:
     with start_simulator("--host", "127.0.0.2", "--behaviour", '{"events": 2}') as simulator:
         assert simulator.url.startswith("http://127.0.0.2:")
         assert httpx2.get(f"{simulator.url}/_simulator/behaviour", trust_env=False, verify=False).json() == {"events": 2}
+
+
+def test_the_readmes_question_is_answered() -> None:
+    (block,) = (block for block in blocks(ROOT / "simulator" / "README.md") if block.language == "bash")
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+
+    script = block.text.replace("8000", str(port))
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+
+    assert "event: message_stop" in done.stdout
 
 
 def test_port_in_use_is_one_line_and_exit_code_1() -> None:

@@ -98,10 +98,15 @@ class Image:
 
 
 @pytest.fixture(scope="session")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Image]]:
-    """Every image of the tree as it is now; 300 MB of files that do not outlive the session."""
+def built() -> None:
+    """The archives are those of the tree as it is now."""
     build = subprocess.run([sys.executable, "scripts/images.py", "build"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert build.returncode == 0, build.stdout + build.stderr
+
+
+@pytest.fixture(scope="session")
+def unpacked(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Image]]:
+    """Every image; 300 MB of files that do not outlive the session."""
     found = {name: unpack(name, tmp_path_factory.mktemp(name)) for name in NAMES}
     yield found
     for image in found.values():

@@ -1,6 +1,7 @@
 """The same tree gives the same image, digest for digest: whatever the clock says, and whatever was built before.
 
-Debian's packages are the same for both builds, as they are for two builds in a row on one machine: they are an input.
+The service's, which users run, in CI, and all three when SOAK is set. Debian's packages are the same for both builds, as they
+are for two builds in a row on one machine: they are an input.
 """
 
 import hashlib
@@ -15,11 +16,12 @@ import pytest
 from scripts import images
 from scripts.image.baseimage import find_base
 from scripts.image.builders import Buildah, Builder, Docker, Recipe, find_builder
-from tests.images.conftest import ROOT, Image, load
+from tests.images.conftest import NAMES, ROOT, load
+from tests.sizes import SOAK
 
 pytestmark = pytest.mark.images
 
-SMALLEST = images.IMAGES["anthropic-simulator"]
+REBUILT_NAMES = NAMES if SOAK else ("general-purpose-chatbot",)
 TOOLCHAIN = "localhost/test-toolchain:latest"
 REBUILT = "test-rebuilt:latest"
 SHARED = "FROM ${BASE_IMAGE} AS toolchain\n"
@@ -40,20 +42,27 @@ def recipe(dockerfile: Path, text: str, *, base: str, tag: str, fresh: bool) -> 
     return Recipe(ROOT, dockerfile, base, (tag,), fresh, dockerfile.with_suffix(".log"))
 
 
-def build_without_cache(builder: Builder, folder: Path) -> None:
+def build_without_cache(builder: Builder, image: images.Image, folder: Path) -> None:
     """Build every stage anew but the first, the packages of Debian, which is the cached one."""
-    first, rest = images.dockerfile_text(SMALLEST).split("\nFROM toolchain AS runtime\n", 1)
+    first, rest = images.dockerfile_text(image).split("\nFROM toolchain AS runtime\n", 1)
     base = find_base(builder, say=print)
     builder.build(recipe(folder / "toolchain", first, base=base, tag=TOOLCHAIN, fresh=False), on_step=print)
     anew = first.split(SHARED)[0] + SHARED + "\nFROM toolchain AS runtime\n" + rest
     builder.build(recipe(folder / "rebuilt", anew, base=TOOLCHAIN, tag=REBUILT, fresh=True), on_step=print)
 
 
+def read(archive: tarfile.TarFile, member: str) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None
+    return file.read()
+
+
 def contents(archive: Path) -> dict[str, Any]:
-    """Return what an image is by its configuration, and a digest of each file of each layer, with its mode, owner and time."""
+    """Return an image's digest, which is its configuration's, and what tells where two differ: that, and each file of each layer."""
     found: dict[str, Any] = {}
     with tarfile.open(archive) as outer:
         manifest = load(outer, "manifest.json")[0]
+        found["digest"] = hashlib.sha256(read(outer, manifest["Config"])).hexdigest()
         for number, layer in enumerate(manifest["Layers"]):
             with tarfile.open(fileobj=outer.extractfile(layer)) as files:
                 for member in files:
@@ -64,11 +73,13 @@ def contents(archive: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_build_without_any_cache_gives_the_same_image(unpacked: dict[str, Image], builder: Builder, tmp_path: Path) -> None:
-    build_without_cache(builder, tmp_path)
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("name", REBUILT_NAMES)
+def test_a_build_without_any_cache_gives_the_same_image(name: str, builder: Builder, tmp_path: Path) -> None:
+    build_without_cache(builder, images.IMAGES[name], tmp_path)
     builder.export(tmp_path / "rebuilt.tar", [REBUILT])
 
-    before, after = contents(SMALLEST.archive), contents(tmp_path / "rebuilt.tar")
+    before, after = contents(images.IMAGES[name].archive), contents(tmp_path / "rebuilt.tar")
 
     assert len(before) > 1000
     assert sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)) == []

@@ -140,7 +140,7 @@ def test_rollback_brings_the_earlier_operator_and_definition_back_and_replaces_n
     assert definition["metadata"]["labels"]["helm.sh/chart"] == upgraded.operator_chart() != upgraded_chart
     assert upgraded.uids() == pods
     assert upgraded.place.replicas() == 2
-    upgraded.operator("upgrade", FIRST, str(CHARTS / "chatbot-operator"), "--wait", "--timeout=2m")
+    upgraded.operator("upgrade", FIRST, str(CHARTS / "chatbot-operator"))
     assert upgraded.operator_chart() == upgraded_chart
 
 

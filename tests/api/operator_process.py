@@ -61,11 +61,12 @@ class Account:
     lease: str
 
 
-def grant(plane: ControlPlane, namespace: str, directory: Path) -> Account:
-    """Bind the chart's roles to an account of its own in `namespace`."""
+def grant(plane: ControlPlane, namespace: str, directory: Path, *, watched: Iterable[str] = ()) -> Account:
+    """Bind the chart's roles to an account of its own in `namespace`: for the whole cluster, or for what is `watched` alone."""
     name = f"chatbot-operator-{uuid.uuid4().hex[:6]}"
     helm = str(binaries.binary("helm"))
     template = [helm, "template", name, str(CHART), "--namespace", namespace, "--show-only", "templates/rbac.yaml"]
+    template += [f"--set-json=watchNamespaces={json.dumps(list(watched))}"]
     roles = subprocess.run(template, capture_output=True, text=True, check=True, timeout=60).stdout
     plane.kubectl("apply", "--filename=-", input=roles)
     user = f"system:serviceaccount:{namespace}:{name}"

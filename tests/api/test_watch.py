@@ -107,15 +107,6 @@ def test_operator_survives_an_api_outage_and_handles_a_new_resource(team: Namesp
     assert [write for write in changed if write[1] != "chatbotdeployments/status"] == []
 
 
-def test_deleted_and_recreated_crd_is_watched_again(team: Namespace, operator: OperatorProcess) -> None:
-    team.plane.kubectl("delete", f"--filename={CRD}")
-    install(team.plane, CRD.read_text())
-
-    team.apply("after-the-crd", replicas=0)
-
-    wait_until(lambda: reconciled(team, "after-the-crd"), seconds=90)
-
-
 def test_optional_kind_is_used_from_when_the_cluster_has_it_until_it_has_it_no_more(team: Namespace, operator: OperatorProcess) -> None:
     team.apply("monitored", replicas=0, monitoring={"podMonitor": True})
     wait_until(lambda: reconciled(team, "monitored"), seconds=60)

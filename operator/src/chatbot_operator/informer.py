@@ -17,6 +17,7 @@ from chatbot_operator import errors, names
 from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey, resource_key
 from chatbot_operator.cluster import Cluster
 from chatbot_operator.desired import CHILD_KINDS
+from chatbot_operator.first_lists import FirstLists
 from chatbot_operator.liveness import Heartbeats
 
 OPTIONAL_KINDS: Final = tuple(kind for kind in ("PodMonitor",) if kind in CHILD_KINDS)
@@ -30,6 +31,8 @@ PAUSE_SECONDS: Final = 0.5
 _MANY: Final = frozenset({"Deployment", "EndpointSlice"})
 
 MAX_DELAY_SECONDS = 4.0
+DENIED_SECONDS = 60.0
+"""Between two tries to list what is denied, as all is in a namespace whose Roles were deleted with it."""
 SHORT_WATCH_SECONDS = 0.9
 """Less than the shortest watch that is asked for, 1 s."""
 HEARTBEAT_SECONDS = 300.0
@@ -72,34 +75,33 @@ class Informer:
         self._watch_timeout_seconds = watch_timeout_seconds
         self._sleep = sleep
         self._versions: dict[tuple[str, str | None], str] = {}
-        self._unlisted = {(kind, namespace) for kind in (*OWNED_KINDS, *OPTIONAL_KINDS) for namespace in self._namespaces}
-        self._unserved = set(OPTIONAL_KINDS)
-        self._complete = asyncio.Event()
+        self._first_lists = FirstLists((*OWNED_KINDS, *OPTIONAL_KINDS), self._namespaces)
+        self._unserved = {(kind, namespace) for kind in OPTIONAL_KINDS for namespace in self._namespaces}
 
     @property
     def complete(self) -> bool:
         """Whether every kind was listed once."""
-        return self._complete.is_set()
+        return self._first_lists.complete
 
     @property
     def unserved(self) -> frozenset[str]:
-        """The kinds that this cluster does not have (now)."""
-        return frozenset(self._unserved)
+        """The kinds that this cluster does not have (now), in no namespace."""
+        return frozenset(kind for kind in OPTIONAL_KINDS if all((kind, namespace) in self._unserved for namespace in self._namespaces))
 
     async def wait_until_complete(self) -> None:
         """Return once every kind was listed."""
-        await self._complete.wait()
+        await self._first_lists.wait()
 
     async def run(self) -> None:
         """Follow every kind until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for kind in OWNED_KINDS:
-                for namespace in self._namespaces:
+            for namespace in self._namespaces:
+                for kind in OWNED_KINDS:
                     group.create_task(self._follow(kind, namespace), name=f"informer {kind}")
-            for kind in OPTIONAL_KINDS:
-                group.create_task(self._follow_where_served(kind), name=f"informer {kind}")
+                for kind in OPTIONAL_KINDS:
+                    group.create_task(self._follow_where_served(kind, namespace), name=f"informer {kind}")
 
-    async def _follow_where_served(self, kind: str) -> None:
+    async def _follow_where_served(self, kind: str, namespace: str | None) -> None:
         delay_seconds = 0.5
         while True:
             try:
@@ -109,23 +111,19 @@ class Informer:
                 delay_seconds = await self._pause(delay_seconds)
                 continue
             if served:
-                await self._follow_until_gone(kind)
-            for namespace in self._namespaces:
-                self._listed(kind, namespace)
+                await self._follow_until_gone(kind, namespace)
+            self._first_lists.succeeded(kind, namespace)
             await self._sleep(self._resync_interval_seconds)
 
-    async def _follow_until_gone(self, kind: str) -> None:
+    async def _follow_until_gone(self, kind: str, namespace: str | None) -> None:
         """Follow an optional kind until it is not served, or not granted, any more."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for namespace in self._namespaces:
-                    group.create_task(self._follow(kind, namespace), name=f"informer {kind}")
-        except* (errors.ObjectNotFound, errors.AccessDenied) as gone:
-            logger.info("optional kind is not available", kind=kind, error=str(gone.exceptions[0]))
-        self._unserved.add(kind)
-        for namespace in self._namespaces:
-            self._heartbeats.end(_loop(kind, namespace))
-            self._cache.replace(kind, (), listed_at=max((e.version for e in self._cache.entries(kind)), default=0), namespace=namespace)
+            await self._follow(kind, namespace)
+        except (errors.ObjectNotFound, errors.AccessDenied) as gone:
+            logger.info("optional kind is not available", kind=kind, error=str(gone))
+        self._unserved.add((kind, namespace))
+        self._heartbeats.end(_loop(kind, namespace))
+        self._cache.replace(kind, (), listed_at=max((e.version for e in self._cache.entries(kind)), default=0), namespace=namespace)
 
     async def _follow(self, kind: str, namespace: str | None) -> None:
         delay_seconds = 0.5
@@ -135,18 +133,17 @@ class Informer:
                 delay_seconds = 0.5
             except errors.WatchExpired:
                 logger.debug("watch expired, listing again", kind=kind)
-            except errors.ClusterUnavailable as error:
-                logger.debug("list failed, retrying", kind=kind, error=str(error))
-                delay_seconds = await self._pause(delay_seconds)
             except errors.ClusterError as error:
                 if kind in OPTIONAL_KINDS and isinstance(error, errors.ObjectNotFound | errors.AccessDenied):
                     raise
-                logger.warning("list refused, retrying", kind=kind, error=str(error))
-                delay_seconds = await self._pause(delay_seconds)
+                log = logger.warning if self._first_lists.failed(kind, namespace, error) else logger.debug
+                log("list failed, retrying", kind=kind, error=str(error))
+                most_seconds = DENIED_SECONDS if isinstance(error, errors.AccessDenied) else MAX_DELAY_SECONDS
+                delay_seconds = await self._pause(delay_seconds, at_most=most_seconds)
 
-    async def _pause(self, seconds: float) -> float:
+    async def _pause(self, seconds: float, *, at_most: float = MAX_DELAY_SECONDS) -> float:
         await self._sleep(seconds * random.uniform(0.5, 1))  # noqa: S311 (spreads load, guards nothing)
-        return min(seconds * 2, MAX_DELAY_SECONDS)
+        return min(seconds * 2, at_most)
 
     async def _pause_for_more(self) -> None:
         await self._sleep(PAUSE_SECONDS)
@@ -177,15 +174,10 @@ class Informer:
         for entry in self._cache.replace(kind, listed, listed_at=int(version), namespace=namespace):
             self._on_change(Change(entry.key, entry.resource, News.INTENT))
         self._versions[kind, namespace] = version
-        self._listed(kind, namespace)
-        if kind in self._unserved:
-            self._unserved.discard(kind)
+        self._first_lists.succeeded(kind, namespace)
+        if (kind, namespace) in self._unserved:
+            self._unserved.discard((kind, namespace))
             self._on_served()
-
-    def _listed(self, kind: str, namespace: str | None) -> None:
-        self._unlisted.discard((kind, namespace))
-        if not self._unlisted:
-            self._complete.set()
 
     async def _watch(self, kind: str, namespace: str | None, *, seconds: int) -> None:
         """Feed what happens into the cache; a watch that ends at once without an event is as good as refused (as client-go has it)."""

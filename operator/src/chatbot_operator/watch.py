@@ -1,8 +1,8 @@
 """The only module that imports kopf, which does one thing here: watch the ChatbotDeployments.
 
 The handler stores what it sees and enqueues its key. Every feature of kopf that would write to the cluster is off: no handlers with
-state, no finalizers, no annotations, no Events, no peering. A supervisor starts kopf again whenever it ends, which it does on
-watch errors other than 410.
+state, no finalizers, no annotations, no Events, no peering. Each namespace has a kopf of its own, so that one which cannot be watched
+takes no other one along; it is started again whenever it ends, which it does on watch errors other than 410, or begins no watch in time.
 """
 
 import asyncio
@@ -16,13 +16,19 @@ import structlog
 from chatbot_operator import errors
 from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey
 from chatbot_operator.cluster import PAGE_SIZE, Cluster, Connection
+from chatbot_operator.first_lists import FirstLists
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, Manifest
 
 TOKEN_SECONDS = 300
 RESTART_SECONDS = 2.0
+DISCOVERY_SECONDS = 10.0
+"""Within which kopf finds the kind and lists it. Where it finds none, as just after the CRD is back, it waits for ever and says nothing."""
 WORKER_SECONDS = 0.05
 """For which kopf keeps a task and the last event of each object; after a list, of all that there are."""
+MAX_DELAY_SECONDS = 15.0
+DENIED_SECONDS = 60.0
+"""Between two tries to list what is denied, as all is in a namespace whose Roles were deleted with it."""
 HEARTBEAT_SECONDS = 300.0
 """Longer than a list of many pages takes, or fails."""
 
@@ -142,27 +148,33 @@ class Watch:
         self._on_resync = on_resync
         self.after_start = after_start
         self._heartbeats = heartbeats or Heartbeats()
-        self._namespaces = namespaces
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._resync_interval_seconds = resync_interval_seconds
         self._watch_timeout_seconds = watch_timeout_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._sleep = sleep
-        self._listed = asyncio.Event()
+        self._first_lists = FirstLists((KIND,), self._namespaces)
 
     @property
     def complete(self) -> bool:
         """Whether the resources were listed once."""
-        return self._listed.is_set()
+        return self._first_lists.complete
 
     async def wait_until_complete(self) -> None:
         """Return once the resources were listed."""
-        await self._listed.wait()
+        await self._first_lists.wait()
 
     async def run(self) -> None:
         """List now and then, and watch in between, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._resync(), name="resync")
-            group.create_task(self._supervise(), name="watch")
+            for namespace in self._namespaces:
+                group.create_task(self._follow(namespace), name="watch")
+
+    async def _follow(self, namespace: str | None) -> None:
+        await self._list_at_last(namespace)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._resync(namespace), name="resync")
+            group.create_task(self._supervise(namespace), name="watch")
 
     def _see(self, type_: str | None, manifest: Manifest) -> None:
         manifest["metadata"].pop("managedFields", None)
@@ -170,48 +182,56 @@ class Watch:
         if news:
             self._on_change(ResourceKey.of(manifest), news)
 
-    async def _resync(self) -> None:
+    async def _resync(self, namespace: str | None) -> None:
         """List everything now and then: kopf never says that an object vanished while it was not watching."""
+        while True:
+            await self._sleep(self._resync_interval_seconds)
+            await self._list_at_last(namespace)
+
+    async def _list_at_last(self, namespace: str | None) -> None:
+        """List, and try until it succeeds."""
         delay_seconds = 1.0
         while True:
-            self._heartbeats.promise("list of chatbotdeployments", HEARTBEAT_SECONDS)
+            self._heartbeats.promise(_loop(namespace), HEARTBEAT_SECONDS)
             try:
-                await self._list()
+                await self._list(namespace)
             except errors.ClusterError as error:
-                log = logger.debug if isinstance(error, errors.ClusterUnavailable) else logger.warning
+                log = logger.warning if self._first_lists.failed(KIND, namespace, error) else logger.debug
                 hint = " (is the CRD installed?)" if isinstance(error, errors.ObjectNotFound) else ""
                 log("list of chatbotdeployments failed, retrying", error=f"{error}{hint}".strip(), retry_in_seconds=delay_seconds)
                 await self._sleep(delay_seconds)
-                delay_seconds = min(delay_seconds * 2, 15)
+                delay_seconds = min(delay_seconds * 2, DENIED_SECONDS if isinstance(error, errors.AccessDenied) else MAX_DELAY_SECONDS)
             else:
-                delay_seconds = 1.0
-                self._listed.set()
-                self._heartbeats.promise("list of chatbotdeployments", self._resync_interval_seconds + HEARTBEAT_SECONDS)
-                await self._sleep(self._resync_interval_seconds)
+                self._first_lists.succeeded(KIND, namespace)
+                self._heartbeats.promise(_loop(namespace), self._resync_interval_seconds + HEARTBEAT_SECONDS)
+                return
 
-    async def _list(self) -> None:
-        for namespace in self._namespaces or (None,):
-            listed: list[Entry] = []
-            version = "0"
-            async for page in self._cluster.pages(KIND, namespace=namespace):
-                listed += map(Entry.of, page.items)
-                version = page.version
-            for entry in self._cache.replace(KIND, listed, listed_at=int(version), namespace=namespace):
-                self._on_change(_resource(entry.key), News.INTENT)
-            for entry in listed:
-                self._on_resync(_resource(entry.key))
+    async def _list(self, namespace: str | None) -> None:
+        listed: list[Entry] = []
+        version = "0"
+        async for page in self._cluster.pages(KIND, namespace=namespace):
+            listed += map(Entry.of, page.items)
+            version = page.version
+        for entry in self._cache.replace(KIND, listed, listed_at=int(version), namespace=namespace):
+            self._on_change(_resource(entry.key), News.INTENT)
+        for entry in listed:
+            self._on_resync(_resource(entry.key))
 
-    async def _supervise(self) -> None:
-        await self._listed.wait()  # the CRD is there; kopf looks for it only once
+    async def _supervise(self, namespace: str | None) -> None:
+        """Have kopf watch, and start it again whenever it ends: once a list succeeds, which also shows what vanished meanwhile."""
         while True:
             try:
-                await self._watch()
+                await self._watch(namespace)
             except Exception as error:  # noqa: BLE001 (whatever ends kopf, it is started again)
-                logger.warning("watch of chatbotdeployments ended, starting it again", error=str(error), error_type=type(error).__name__)
+                why = str(error) or "no watch was begun in time"
+                logger.warning("watch of chatbotdeployments ended, starting it again", error=why, error_type=type(error).__name__)
             await self._sleep(RESTART_SECONDS)
+            await self._list_at_last(namespace)
 
-    async def _watch(self) -> None:
+    async def _watch(self, namespace: str | None) -> None:
+        """Run kopf until it ends, or has begun neither a list nor a watch for too long, which raises TimeoutError."""
         registry = kopf.OperatorRegistry()
+        settings = _settings(watch_timeout_seconds=self._watch_timeout_seconds, request_timeout_seconds=self._request_timeout_seconds)
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -221,12 +241,25 @@ class Watch:
         async def seen(event: Any, **_: Any) -> None:
             self._see(event["type"], event["object"])
 
-        tasks = await kopf.spawn_tasks(
-            registry=registry,
-            settings=_settings(watch_timeout_seconds=self._watch_timeout_seconds, request_timeout_seconds=self._request_timeout_seconds),
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-        )
-        self.after_start()
-        await kopf.run_tasks(tasks, ignored=_EveryTask())
+        async with asyncio.timeout(DISCOVERY_SECONDS) as patience:
+
+            def begun(_: kopf.Resource) -> bool:
+                """Select nothing: kopf asks for the selectors of a resource whenever it begins to list or to watch it."""
+                if not patience.expired():
+                    patience.reschedule(asyncio.get_running_loop().time() + self._watch_timeout_seconds + HEARTBEAT_SECONDS)
+                return False
+
+            settings.watching.label_selectors[begun] = ""
+            tasks = await kopf.spawn_tasks(
+                registry=registry,
+                settings=settings,
+                standalone=True,
+                clusterwide=namespace is None,
+                namespaces=() if namespace is None else (namespace,),
+            )
+            self.after_start()
+            await kopf.run_tasks(tasks, ignored=_EveryTask())
+
+
+def _loop(namespace: str | None) -> str:
+    return "list of chatbotdeployments" + (f" in {namespace}" if namespace else "")

@@ -1,0 +1,55 @@
+"""Whether what exists was listed once, before which nothing may be taken for missing.
+
+Owns what is still waited for; it lists nothing itself. A namespace that refuses its lists, as one does whose Roles were deleted with it,
+keeps the others from nothing.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+
+from chatbot_operator import errors
+
+_CERTAIN_AFTER = 2
+"""Refusals in a row: a single one may come from an API server that has just started."""
+
+
+class FirstLists:
+    """The lists of every kind in every namespace (None: all of them), each until it succeeded once."""
+
+    def __init__(self, kinds: Iterable[str], namespaces: Iterable[str | None]) -> None:
+        self._namespaces = frozenset(namespaces)
+        self._awaited = {(kind, namespace) for kind in kinds for namespace in self._namespaces}
+        self._refusals: Counter[tuple[str, str | None]] = Counter()
+        self._denied: set[tuple[str, str | None]] = set()
+        self._complete = asyncio.Event()
+
+    @property
+    def complete(self) -> bool:
+        """Whether a whole namespace was listed, and of the others what they do not refuse."""
+        return self._complete.is_set()
+
+    async def wait(self) -> None:
+        """Return once they are complete."""
+        await self._complete.wait()
+
+    def succeeded(self, kind: str, namespace: str | None) -> None:
+        """Take that there is nothing (more) to wait for in the list of `kind`."""
+        self._refusals.pop((kind, namespace), None)
+        self._awaited.discard((kind, namespace))
+        self._look()
+
+    def failed(self, kind: str, namespace: str | None, error: errors.ClusterError) -> bool:
+        """Take why a list failed, and tell whether it is to be said aloud: a refusal is once, an outage is where it is noticed."""
+        if isinstance(error, errors.ClusterUnavailable):
+            return False
+        self._refusals[kind, namespace] += 1
+        if isinstance(error, errors.AccessDenied) and self._refusals[kind, namespace] >= _CERTAIN_AFTER:
+            self._denied.add((kind, namespace))
+            self._look()
+        return self._refusals[kind, namespace] == 1
+
+    def _look(self) -> None:
+        unfinished = {namespace for _, namespace in self._awaited}
+        if self._awaited <= self._denied and self._namespaces - unfinished:
+            self._complete.set()

@@ -1,13 +1,12 @@
-"""The only module that imports kopf, which does one thing here: watch the ChatbotDeployments.
+"""Runs kopf, which does one thing here: watch the ChatbotDeployments.
 
-The handler stores what it sees and enqueues its key. Every feature of kopf that would write to the cluster is off: no handlers with
-state, no finalizers, no annotations, no Events, no peering. Each namespace has a kopf of its own, so that one which cannot be watched
-takes no other one along; it is started again whenever it ends, which it does on watch errors other than 410, or begins no watch in time.
+The handler stores what it sees and enqueues its key; nothing that kopf does writes to the cluster. Each namespace has a kopf of its own,
+so that one which cannot be watched takes no other one along. A supervisor starts it again whenever it ends, which it does on watch
+errors other than 410, or begins no watch in time.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import kopf
@@ -15,17 +14,15 @@ import structlog
 
 from chatbot_operator import errors
 from chatbot_operator.cache import Cache, Entry, News, ObjectKey, ResourceKey
-from chatbot_operator.cluster import PAGE_SIZE, Cluster, Connection
+from chatbot_operator.cluster import Cluster
 from chatbot_operator.first_lists import FirstLists
+from chatbot_operator.kopf_options import EVERY_TASK, connection_info, watching_alone
 from chatbot_operator.liveness import Heartbeats
 from chatbot_operator.resource import GROUP, KIND, PLURAL, VERSION, Manifest
 
-TOKEN_SECONDS = 300
 RESTART_SECONDS = 2.0
-DISCOVERY_SECONDS = 10.0
-"""Within which kopf finds the kind and lists it. Where it finds none, as just after the CRD is back, it waits for ever and says nothing."""
-WORKER_SECONDS = 0.05
-"""For which kopf keeps a task and the last event of each object; after a list, of all that there are."""
+DISCOVERY_SECONDS = 30.0
+"""Within which kopf finds the kind and begins to list it. Did discovery not show it yet, kopf would wait for ever, and say nothing."""
 MAX_DELAY_SECONDS = 15.0
 DENIED_SECONDS = 60.0
 """Between two tries to list what is denied, as all is in a namespace whose Roles were deleted with it."""
@@ -33,91 +30,6 @@ HEARTBEAT_SECONDS = 300.0
 """Longer than a list of many pages takes, or fails."""
 
 logger = structlog.get_logger()
-
-
-class EndlessBackoff:
-    """Delays in seconds, without end, and from the start for every request; kopf gives up when they run out."""
-
-    def __iter__(self) -> Iterator[float]:
-        yield from (0.5, 1, 2)
-        while True:
-            yield 4
-
-
-class _NoDiffBase(kopf.DiffBaseStorage):
-    """Remembers no last-handled state: nothing here looks at differences, and making it costs a fifth of kopf's CPU."""
-
-    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
-        return kopf.BodyEssence()
-
-    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        return
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """Remembers no handler's progress: there are no handlers with progress."""
-
-    def fetch(self, *, key: Any, body: kopf.Body) -> None:
-        return None
-
-    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
-        return
-
-    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
-        return
-
-    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
-        return
-
-    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        return essence
-
-
-class _EveryTask(Collection[Any]):
-    """What kopf must not touch when it ends: by itself it cancels every task of the loop that is younger than it."""
-
-    def __contains__(self, _task: object) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
-
-
-def _login(connection: Connection) -> kopf.ConnectionInfo:
-    return kopf.ConnectionInfo(
-        server=connection.server,
-        ca_path=connection.ca_file,
-        certificate_path=connection.certificate_file,
-        private_key_path=connection.private_key_file,
-        token=connection.token,
-        proxy_url=connection.proxy,
-        insecure=connection.insecure,
-        expiration=datetime.now(UTC) + timedelta(seconds=TOKEN_SECONDS),
-    )
-
-
-def _settings(*, watch_timeout_seconds: int, request_timeout_seconds: float) -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.posting.enabled = False
-    settings.watching.server_timeout = watch_timeout_seconds
-    settings.watching.client_timeout = watch_timeout_seconds + 30
-    settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = PAGE_SIZE
-    settings.queueing.idle_timeout = WORKER_SECONDS
-    settings.networking.request_timeout = request_timeout_seconds
-    settings.networking.error_backoffs = EndlessBackoff()  # re-iterable, but without a length on purpose
-    settings.persistence.diffbase_storage = _NoDiffBase()
-    settings.persistence.progress_storage = _NoProgress()
-    settings.process.ultimate_exiting_timeout = None
-    return settings
 
 
 def _resource(key: ObjectKey) -> ResourceKey:
@@ -198,7 +110,7 @@ class Watch:
             except errors.ClusterError as error:
                 log = logger.warning if self._first_lists.failed(KIND, namespace, error) else logger.debug
                 hint = " (is the CRD installed?)" if isinstance(error, errors.ObjectNotFound) else ""
-                log("list of chatbotdeployments failed, retrying", error=f"{error}{hint}".strip(), retry_in_seconds=delay_seconds)
+                log("list of chatbotdeployments failed, retrying", error=f"{error}".strip() + hint, retry_in_seconds=delay_seconds)
                 await self._sleep(delay_seconds)
                 delay_seconds = min(delay_seconds * 2, DENIED_SECONDS if isinstance(error, errors.AccessDenied) else MAX_DELAY_SECONDS)
             else:
@@ -223,19 +135,19 @@ class Watch:
             try:
                 await self._watch(namespace)
             except Exception as error:  # noqa: BLE001 (whatever ends kopf, it is started again)
-                why = str(error) or "no watch was begun in time"
-                logger.warning("watch of chatbotdeployments ended, starting it again", error=why, error_type=type(error).__name__)
+                why = {"error": str(error) or "no watch was begun in time", "error_type": type(error).__name__}
+                logger.warning("watch of chatbotdeployments ended, starting it again", namespace=namespace, **why)
             await self._sleep(RESTART_SECONDS)
             await self._list_at_last(namespace)
 
     async def _watch(self, namespace: str | None) -> None:
         """Run kopf until it ends, or has begun neither a list nor a watch for too long, which raises TimeoutError."""
         registry = kopf.OperatorRegistry()
-        settings = _settings(watch_timeout_seconds=self._watch_timeout_seconds, request_timeout_seconds=self._request_timeout_seconds)
+        settings = watching_alone(watch_timeout_seconds=self._watch_timeout_seconds, request_timeout_seconds=self._request_timeout_seconds)
 
         @kopf.on.login(registry=registry)
         async def login(**_: Any) -> kopf.ConnectionInfo:
-            return _login(await self._cluster.connection())
+            return connection_info(await self._cluster.connection())
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def seen(event: Any, **_: Any) -> None:
@@ -258,7 +170,7 @@ class Watch:
                 namespaces=() if namespace is None else (namespace,),
             )
             self.after_start()
-            await kopf.run_tasks(tasks, ignored=_EveryTask())
+            await kopf.run_tasks(tasks, ignored=EVERY_TASK)
 
 
 def _loop(namespace: str | None) -> str:

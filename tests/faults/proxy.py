@@ -199,6 +199,8 @@ class Proxy:
             started(stop)
             await stop.wait()
             await runner.cleanup()
+        for transport in [*self._loop._transports.values()]:  # type: ignore[attr-defined] # of every loop that selects
+            transport.abort()  # TLS that waits for the other side's goodbye would outlast the loop
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()

@@ -41,7 +41,7 @@ class Extent:
     share: float
 
 
-FULL = Extent(1.0, 16, 1000, (5000, 8000), 0.7)
+FULL = Extent(1.0, 16, 1000, (5000, 8000), 0.55)
 SHORT = replace(FULL, length=0.6, turns=8)
 TRIAL = Extent(0.1, 1, 50, (100, 200), 0.1)
 """Shows that everything works; its figures mean nothing."""

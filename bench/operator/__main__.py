@@ -69,7 +69,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     print(f"\n{text}", flush=True)
     path = arguments.write or (RESULTS if arguments.only == list(BUILDERS) and not arguments.trial else None)
     if path is not None:
-        path.write_text(f"# What the operator costs\n\nWritten by `make bench`.\n\n{text}")
+        path.write_text(f"# What the operator costs\n\n{text}")
 
 
 def _measure(candidate: Candidate, size: int, extent: Extent, state: Path) -> Measured:
@@ -100,7 +100,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _about(arguments: argparse.Namespace, candidates: Sequence[Candidate], sizes: Sequence[int], *, seconds: float) -> list[str]:
-    command = f"python -m bench.operator --rounds {arguments.rounds} --resources {' '.join(map(str, sizes))} --seed {arguments.seed}"
+    only = "" if arguments.only == list(BUILDERS) else f" --only {' '.join(arguments.only)}"
+    command = f"python -m bench.operator --rounds {arguments.rounds}{only} --resources {' '.join(map(str, sizes))} --seed {arguments.seed}"
     versions = "; ".join(f"{candidate.name} {candidate.version}" for candidate in candidates)
     return [f"`{command}`: {seconds / 60:.0f} min on {machine()}.", f"Versions: {versions}.", METHOD]
 

@@ -23,6 +23,8 @@ APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 OPTIONAL_KINDS = ("PodMonitor",)
 """Children of kinds that are not served here."""
+KINDS = (*CHILD_KINDS, "Secret")
+"""Of all that a resource can own; the Secret is made once, and stays as long as the resource."""
 _VARYING = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "ownerReferences")
 
 
@@ -121,17 +123,17 @@ class Team:
         return self.get(KIND, name)
 
     def children(self) -> dict[str, list[Manifest]]:
-        """Return every child in the namespace by the uid of its owner; what has no owner is under an empty one."""
+        """Return all that is owned in the namespace by the uid of its owner; what has no owner is under an empty one."""
         found: dict[str, list[Manifest]] = {}
-        for kind in CHILD_KINDS:
+        for kind in KINDS:
             for child in self.select(kind):
                 owners = child["metadata"].get("ownerReferences") or ({"uid": ""},)
                 found.setdefault(owners[0]["uid"], []).append(child)
         return found
 
     def children_of(self, name: str) -> list[Manifest]:
-        """Return every child of one resource."""
-        return [child for kind in CHILD_KINDS for child in self.select(kind, names.selector(name))]
+        """Return all that one resource owns."""
+        return [child for kind in KINDS for child in self.select(kind, names.selector(name))]
 
     def end_state(self, name: str) -> Manifest:
         """Return a resource's status and children, without what differs from one run to the next and means nothing."""
@@ -168,6 +170,9 @@ def deviations(resource: Manifest, children: Iterable[Manifest], *, settings: Se
             continue
         key = (intended["kind"], intended["metadata"]["name"])
         found += [f"{' '.join(key)}: {reason}" for reason in differences(intended, live.pop(key, None))]
+    secret = live.pop(("Secret", names.client_token_secret(parsed.name)), None)
+    if parsed.spec.client_auth.is_generated and secret is None:
+        found.append("the Secret with the client's token: missing")
     return found + [f"{kind} {name} should not be there" for kind, name in live]
 
 

@@ -16,26 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.service.candidates import BARE, BUILDERS, DIRECTLY, GO_PROXY, SERVICE, Candidate, Place
-from bench.service.capacity import NotMeasured, measure_capacity
+from bench.service.capacity import MEMORY_SHARE, NotMeasured, measure_capacity
 from bench.service.figures import Loaded, Measured, Round, Run
 from bench.service.installed import BUILD, HERE, Binaries, NotRun, build_binaries
 from bench.service.load import Target, upstream
 from bench.service.measure import measure, measure_direct, measure_in_turns
 from bench.service.phases import FULL, SHORT, TRIAL, Direct, Extent
 from bench.service.processes import Ended
+from bench.service.requirements import MOST_MB
 from bench.service.tables import render, render_at_capacity, with_part
 from bench.session import end_by_signals, machine, say
 
 METHOD = (
+    "Everybody asks the API over plain HTTP, so that the ratios compare candidates: the cost of TLS, about the same for all, would hide in "
+    "part how they differ. What it adds to the service's is in the part at capacity. "
     "CPU time is the run time of the candidate's process tree, which has one core for itself. Requests are answered whole, 8 at a time; "
     "events come on 20 streams, one every 20 ms on each. Latency is above the upstream's own, a request's that of one at a time. What is "
     "required against the Go proxy and the bare route is measured in turns: all of them run, windows of a second or two alternate, "
     "and there are 100 streams."
 )
 METHOD_AT_CAPACITY = (
-    "What a request and an event cost alone, measured as above, says how many of each take half of {share:.0%} of the core. Both are then "
-    "asked for at once: the events on all of the streams, the requests at random moments, whether or not those before are answered. A "
-    "request's latency counts from the moment at which it was due."
+    "The API is asked over TLS, as by a pod: a chain of three certificates, made for the run, whose root the service trusts by its "
+    "ANTHROPIC_CA_FILE; connections are kept. What a request and an event cost so, each alone, measured as above, says how many of each "
+    "take half of {share:.0%} of the core; what {beside} open streams take says how many fit into {memory:.0%} of {most:.0f} MB. Then all "
+    "is asked for at once: the events on all of the streams, the requests at random moments, whether or not those before are answered. A "
+    "request's latency counts from the moment at which it was due. Memory is what the process has resident, as in its metrics."
 )
 IN_TURNS = (SERVICE, BARE, GO_PROXY)
 RESULTS = HERE / "results.md"
@@ -89,7 +94,9 @@ def _load_to_capacity(bench: "Bench") -> str:
     except (NotRun, NotMeasured, Ended, TimeoutError) as error:
         return render_at_capacity(None, about=[f"Not measured: {error}"])
     about = f"`python -m bench.service --at-capacity`, which is a part of all: {SERVICE} {service.version} on {machine()}."
-    return render_at_capacity(loaded, about=[about, METHOD_AT_CAPACITY.format(share=bench.extent.share)])
+    extent = bench.extent
+    method = METHOD_AT_CAPACITY.format(share=extent.share, beside=extent.beside, memory=MEMORY_SHARE, most=MOST_MB)
+    return render_at_capacity(loaded, about=[about, method])
 
 
 def _arguments() -> argparse.Namespace:
@@ -139,10 +146,11 @@ class Bench:
         return Run(found, self._in_turns([each for each in candidates if each.name in IN_TURNS], chance))
 
     def load(self, service: Candidate) -> Loaded:
-        """Measure the service's costs, then what it does under the load that they allow for."""
+        """Measure the service's costs over TLS, then what it does under the load that they allow for."""
         say(f"at capacity: {service.name}")
-        with upstream(self.binaries.upstream) as url:
-            place, target = self._placed(service, url)
+        root_file = BUILD / "upstream.pem"
+        with upstream(self.binaries.upstream, root_file=root_file) as url:
+            place, target = self._placed(service, url, root_file=root_file)
             return measure_capacity(service, place, target, core=self.core, extent=self.extent)
 
     def _in_turns(self, candidates: Sequence[Candidate], chance: random.Random) -> list[Round]:
@@ -159,12 +167,12 @@ class Bench:
         place, target = self._placed(candidate, upstream_url)
         return measure(candidate, place, target, core=self.core, direct=direct, extent=self.extent)
 
-    def _placed(self, candidate: Candidate, upstream_url: str) -> tuple[Place, Target]:
+    def _placed(self, candidate: Candidate, upstream_url: str, *, root_file: Path | None = None) -> tuple[Place, Target]:
         """Return where `candidate` runs, in an empty folder of its own, and how it is asked there."""
         folder = BUILD / "run" / candidate.name.replace(" ", "-")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        place = Place(_free_port(), folder, upstream_url)
+        place = Place(_free_port(), folder, upstream_url, root_file)
         return place, Target(self.binaries.load, place.url, candidate.asks, upstream_url)
 
 

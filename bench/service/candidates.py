@@ -35,11 +35,12 @@ _CHAT = '{"message":"{text}","stream":{stream}}'
 
 @dataclass(frozen=True)
 class Place:
-    """Where a candidate runs: its port, the next one too, a folder of its own, and the API that it asks."""
+    """Where a candidate runs: its port, the next one too, a folder of its own, and the API that it asks; over TLS by what root."""
 
     port: int
     folder: Path
     upstream: str
+    root_file: Path | None = None
 
     @property
     def url(self) -> str:
@@ -84,6 +85,8 @@ def chatbot_service(programs: Path | None = None) -> Candidate:
             "DRAIN_DELAY": "0s",
             "DRAIN_TIMEOUT": "1s",
         }
+        if place.root_file is not None:
+            environment["ANTHROPIC_CA_FILE"] = str(place.root_file)
         return Command([programs / "chatbot-service"], environment)
 
     headers = {"Authorization": f"Bearer {_TOKEN}", "Origin": "https://yourdomain.com", "X-Forwarded-For": "192.168.1.100"}

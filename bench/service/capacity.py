@@ -1,20 +1,24 @@
-"""What one core can take: reckoned from what a request and an event cost alone, then asked for all at once, at fixed rates.
+"""What one pod can take: reckoned from what a request, an event and an open stream cost alone, then asked for all at once, at fixed rates.
 
-docs/operations.md has its users reckon in the same way; whether costs that were measured one by one add up is what is shown here.
+docs/operations.md has its users reckon in the same way; whether costs that were measured one by one add up is what is shown here. The API
+is asked over TLS, as a pod asks it.
 """
 
 from dataclasses import dataclass
 
 from bench.service.candidates import Candidate, Place
-from bench.service.figures import Figure, Loaded
+from bench.service.figures import Costs, Figure, Loaded
 from bench.service.load import Stream, Target, load
 from bench.service.phases import STREAMS, Extent, Findings, Phases
 from bench.service.processes import running
+from bench.service.requirements import MOST_MB
 
 CONNECTIONS = 64
 EVENTS_A_STREAM = 500
 """More than can come while it is measured."""
 DRIVE_SECONDS = 25
+MEMORY_SHARE = 0.9
+"""Of the memory that the service may have; the connections for whole answers, and what is free but not given back, have the rest."""
 
 
 class NotMeasured(Exception):
@@ -35,10 +39,12 @@ class Capacity:
         return self.streams * 1000 / self.every_ms
 
 
-def reckon(request_us: float, event_us: float, *, streams: int, share: float) -> Capacity:
-    """Return what takes `share` of a core by these costs, half of it by requests and half by events."""
+def reckon(costs: Costs, *, share: float, most_streams: int) -> Capacity:
+    """Return what takes `share` of a core, half of it by requests and half by events, and MEMORY_SHARE of the memory."""
+    room_kib = (MEMORY_SHARE * MOST_MB - costs.idle_mb) * 1e6 / 1024
+    streams = min(most_streams, int(room_kib / max(costs.stream_kib, 1)))  # a trial's few may fit into what is free
     half_us = share * 1e6 / 2
-    return Capacity(streams, every_ms=round(streams * 1000 * event_us / half_us), requests_per_second=half_us / request_us)
+    return Capacity(streams, every_ms=round(streams * 1000 * costs.event_us / half_us), requests_per_second=half_us / costs.request_us)
 
 
 def measure_capacity(candidate: Candidate, place: Place, target: Target, *, core: int, extent: Extent) -> Loaded:
@@ -48,17 +54,20 @@ def measure_capacity(candidate: Candidate, place: Place, target: Target, *, core
         phases.start()
         phases.request_cost(seconds=4)
         phases.event_cost(STREAMS, seconds=5)
-        return _drive(phases, _reckon_from(phases.found, extent))
+        with phases.quiet_streams():
+            pass
+        costs = _costs(phases.found)
+        return _drive(phases, costs, reckon(costs, share=extent.share, most_streams=extent.held[1]))
 
 
-def _reckon_from(found: Findings, extent: Extent) -> Capacity:
+def _costs(found: Findings) -> Costs:
     try:
-        return reckon(found.figures[Figure.REQUEST_US], found.figures[Figure.EVENT_US], streams=extent.held[0], share=extent.share)
+        return Costs(*(found.figures[figure] for figure in (Figure.REQUEST_US, Figure.EVENT_US, Figure.IDLE_MB, Figure.STREAM_KIB)))
     except KeyError as error:
         raise NotMeasured("; ".join(found.notes)) from error
 
 
-def _drive(phases: Phases, capacity: Capacity) -> Loaded:
+def _drive(phases: Phases, costs: Costs, capacity: Capacity) -> Loaded:
     with (
         phases.streams(capacity.streams, Stream(capacity.every_ms, EVENTS_A_STREAM)) as streams,
         load(phases.target, connections=CONNECTIONS, rate=capacity.requests_per_second) as requests,
@@ -69,6 +78,7 @@ def _drive(phases: Phases, capacity: Capacity) -> Loaded:
         streamed, answered = streams.report(), window.report
         megabytes = phases.program.memory_bytes() / 1e6
     return Loaded(
+        costs,
         streams=capacity.streams,
         lost=answered.failed + streamed.failed + capacity.streams - streamed.open,
         asked=(capacity.requests_per_second, capacity.events_per_second),

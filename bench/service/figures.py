@@ -49,12 +49,25 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What the service takes: CPU time of a request and of an event, memory at rest and of an open stream."""
+
+    request_us: float
+    event_us: float
+    idle_mb: float
+    stream_kib: float
+
+
+@dataclass(frozen=True)
 class Loaded:
     """What came of a load at fixed rates: of `asked` requests and events a second those that were `served`, beside `streams` open ones.
+
+    It was reckoned from `costs`.
 
     Latencies are (p50, p99), a request's from the moment at which it was due. `lost` are requests and streams that failed or were missing.
     """
 
+    costs: Costs
     streams: int
     lost: int
     asked: tuple[float, float]

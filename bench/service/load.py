@@ -118,9 +118,9 @@ def load(target: Target, *, connections: int, stream: Stream | None = None, rate
 
 
 @contextlib.contextmanager
-def upstream(binary: Path) -> Iterator[str]:
-    """Run the upstream until the block ends; the value is its URL."""
-    with _talking_to([str(binary)]) as process:
+def upstream(binary: Path, *, root_file: Path | None = None) -> Iterator[str]:
+    """Run the upstream until the block ends; the value is its URL. With `root_file` it speaks TLS, by a chain whose root is put there."""
+    with _talking_to([str(binary), *([f"-root={root_file}"] if root_file is not None else [])]) as process:
         assert process.stdout is not None  # noqa: S101  it was asked for
         yield process.stdout.readline().strip()
 

@@ -1,10 +1,12 @@
 """What a candidate goes through in a round, phase by phase, and how its costs are read meanwhile."""
 
 import http.client
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from bench.service.candidates import Candidate, Place
 from bench.service.figures import Figure, Held, Measured
@@ -31,7 +33,7 @@ DISTURBED = f"other programs used more than {OTHERS_SHARE:.0%} of its core meanw
 class Extent:
     """How long everything is measured, as a multiple of the usual, how many turns there are, and how many streams are held.
 
-    `share` of its core is what the load at capacity is reckoned to take.
+    `share` of its core is what the load at capacity is reckoned to take; it has at most as many streams as are held otherwise.
     """
 
     length: float
@@ -137,9 +139,7 @@ class Phases:
         with load(self.target, connections=CONNECTIONS) as requests:
             self.settle()
             self._per_request(Figure.ALONE_US, self.window(requests, 2.5))
-        before = self.program.memory_bytes()
-        with self.streams(self.extent.beside, QUIET) as streams:
-            self.found.figures[Figure.STREAM_KIB] = (self.program.memory_bytes() - before) / 1024 / self.extent.beside
+        with self.quiet_streams() as streams:
             quiet = self.window(streams, 2)
             with load(self.target, connections=CONNECTIONS) as requests:
                 self.settle(0.5)
@@ -147,6 +147,14 @@ class Phases:
         self._per_request(
             Figure.BESIDE_US, Window(window.report, window.cpu_seconds - quiet.cpu_seconds / quiet.report.seconds * window.report.seconds)
         )
+
+    @contextmanager
+    def quiet_streams(self) -> Iterator[Load]:
+        """Hold streams that hardly ever bring a piece of text, for the memory of each."""
+        before = self.program.memory_bytes()
+        with self.streams(self.extent.beside, QUIET) as streams:
+            self.found.figures[Figure.STREAM_KIB] = (self.program.memory_bytes() - before) / 1024 / self.extent.beside
+            yield streams
 
     def hold(self) -> None:
         """Hold many streams, then more."""
@@ -185,7 +193,7 @@ class Phases:
     def _until_forsaken(self) -> None:
         """Wait until the upstream has no stream open: the next phase is not to pay for those whose clients have left."""
         began = time.monotonic()
-        while (left := _open_streams(self.place.upstream)) and time.monotonic() < began + FORSAKEN_SECONDS:
+        while (left := _open_streams(self.place)) and time.monotonic() < began + FORSAKEN_SECONDS:
             time.sleep(0.05)
         if left or time.monotonic() > began + 2:
             self.found.notes.append("goes on with streams whose clients have left")
@@ -227,8 +235,12 @@ class Phases:
         raise TimeoutError(f"did not answer {path} with 200 within {READY_SECONDS:.0f} s")
 
 
-def _open_streams(upstream_url: str) -> int:
-    connection = http.client.HTTPConnection(upstream_url.removeprefix("http://"), timeout=5)
+def _open_streams(place: Place) -> int:
+    host = urlsplit(place.upstream).netloc
+    if place.root_file is None:
+        connection = http.client.HTTPConnection(host, timeout=5)
+    else:
+        connection = http.client.HTTPSConnection(host, timeout=5, context=ssl.create_default_context(cafile=place.root_file))
     try:
         connection.request("GET", "/open")
         return int(connection.getresponse().read())

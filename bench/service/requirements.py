@@ -4,6 +4,7 @@ from bench.service.candidates import BARE, GO_PROXY, LITELLM, SDK_DEFAULT, SERVI
 from bench.service.figures import Check, Figure, Held, Loaded, Run
 
 REQUIRED_STREAMS = 5000
+MOST_MB = 400.0
 
 
 def checks(run: Run) -> list[Check]:
@@ -29,7 +30,7 @@ def checks_at_capacity(loaded: Loaded) -> list[Check]:
     """Return what is required at the load that the costs allow for."""
     return [
         Check("at capacity, CPU, % of the core", loaded.cpu_percent, 80, digits=1),
-        Check("at capacity, MB", loaded.megabytes, 400, digits=0),
+        Check("at capacity, MB", loaded.megabytes, MOST_MB, digits=0),
         Check("at capacity, requests and streams failed or missing", loaded.lost, 0, digits=0),
         Check("at capacity, % of the load not served", loaded.percent_not_served, 2, digits=1),
     ]
@@ -44,7 +45,7 @@ def _of_held(held: Held) -> list[Check]:
     streams = f"{held.asked:,} open streams".replace(",", " ")
     figures = (
         (f"{streams}, failed or missing", float(max(held.failed, held.asked - held.open)), 0.0),
-        (f"{streams}, MB", held.megabytes, 400.0),
+        (f"{streams}, MB", held.megabytes, MOST_MB),
     )
     if held.asked <= REQUIRED_STREAMS:
         return [Check(what, measured, limit, digits=0) for what, measured, limit in figures]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.service.candidates import GO_PROXY, LITELLM, SDK_DEFAULT, SERVICE
-from bench.service.figures import Check, Figure, Loaded, Run
+from bench.service.figures import Check, Costs, Figure, Loaded, Run
 from bench.service.requirements import checks, checks_at_capacity
 
 _UNITS = (GO_PROXY, SDK_DEFAULT, LITELLM)
@@ -27,15 +27,32 @@ def render(run: Run, *, missing: Mapping[str, str], about: Sequence[str]) -> str
 
 def render_at_capacity(loaded: Loaded | None, *, about: Sequence[str]) -> str:
     """Return the part about the load that the service's costs allow for."""
-    tables = [_at_capacity(loaded), "What is required of the service:\n\n" + render_checks(checks_at_capacity(loaded))] if loaded else []
     notes = dict.fromkeys(loaded.notes if loaded else ())
-    return "\n\n".join(["## At capacity", *tables, "\n".join(f"- {line}" for line in (*notes, *about))]) + "\n"
+    return "\n\n".join(["## At capacity", *_of_load(loaded), "\n".join(f"- {line}" for line in (*notes, *about))]) + "\n"
 
 
 def with_part(page: str, part: str) -> str:
     """Return `page` with `part` at its end, in the place of an earlier one under the same heading."""
     heading = part.partition("\n")[0]
     return f"{page.partition(heading)[0].rstrip()}\n\n{part}".lstrip()
+
+
+def _of_load(loaded: Loaded | None) -> list[str]:
+    if loaded is None:
+        return []
+    required = "What is required of the service:\n\n" + render_checks(checks_at_capacity(loaded))
+    return [_over_tls(loaded.costs), "The load that they allow for:\n\n" + _at_capacity(loaded), required]
+
+
+def _over_tls(costs: Costs) -> str:
+    cells = {
+        "over TLS": SERVICE,
+        "CPU µs a request": number(costs.request_us, 0),
+        "CPU µs an event": number(costs.event_us, 0),
+        "idle, MB": number(costs.idle_mb, 0),
+        "KiB an open stream": number(costs.stream_kib, 0),
+    }
+    return markdown(list(cells), [list(cells.values())])
 
 
 def _at_capacity(loaded: Loaded) -> str:

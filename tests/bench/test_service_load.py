@@ -1,7 +1,11 @@
 """The load generator against the upstream, both as they run in the benchmark: what counts as an answer, and what as a failure."""
 
+import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +89,30 @@ def test_each_wrong_answer_is_a_failure_with_its_reason(target: Target) -> None:
         assert until(running, lambda report: report.failed > 0).reasons.keys() == {"status 404"}
     with load(short, connections=1, stream=Stream(every_ms=5, events=3)) as running:
         assert until(running, lambda report: report.failed > 0).reasons.keys() == {"1 of 3 stamps"}
+
+
+def test_over_tls_the_upstream_shows_a_chain_that_its_root_vouches_for(binaries: Binaries, tmp_path: Path) -> None:
+    root_file = tmp_path / "root.pem"
+
+    with upstream(binaries.upstream, root_file=root_file) as url:
+        trusting = ssl.create_default_context(cafile=root_file)
+        trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # as from Python 3.13 on
+        shown = shake_hands(url, trusting)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake_hands(url, ssl.create_default_context())
+
+    assert shown["subjectAltName"] == (("IP Address", "127.0.0.1"),)
+    assert shown["issuer"] not in [root["subject"] for root in trusting.get_ca_certs()]
+
+
+def shake_hands(url: str, trusted: ssl.SSLContext) -> Mapping[str, object]:
+    """Return what the certificate says that is shown at `url`, once it is trusted."""
+    address = urlsplit(url)
+    with (
+        socket.create_connection((address.hostname, address.port)) as connection,
+        trusted.wrap_socket(connection, server_hostname=address.hostname) as secured,
+    ):
+        return secured.getpeercert() or {}
 
 
 def test_both_programs_end_with_whoever_started_them(target: Target) -> None:

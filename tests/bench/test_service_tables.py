@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from bench.service.candidates import BARE, GO_PROXY, LITELLM, NGINX, SDK_DEFAULT, SERVICE
-from bench.service.figures import Figure, Held, Loaded, Measured, Run
+from bench.service.figures import Costs, Figure, Held, Loaded, Measured, Run
 from bench.service.requirements import checks, checks_at_capacity
 from bench.service.tables import render, render_at_capacity, with_part
 
@@ -82,6 +82,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
 
 
 LOADED = Loaded(
+    Costs(request_us=152.4, event_us=109.6, idle_mb=91.2, stream_kib=67.6),
     streams=5000,
     lost=3,
     asked=(3000.0, 4000.0),
@@ -114,7 +115,8 @@ def test_the_load_at_capacity_is_a_part_of_its_own_that_replaces_the_earlier_one
     page = with_part(with_part("# The title\n\nAbove it.\n", missing), part)
 
     assert "| chatbot-service | 5000 | 3969 | 3012 | 78.2 | 240 | 3 | 1.50 / 12.25 | 0.50 / 6.12 |" in page
-    assert page.startswith("# The title\n\nAbove it.\n\n## At capacity\n\n| candidate | ")
+    assert "| chatbot-service | 152 | 110 | 91 | 68 |" in page
+    assert page.startswith("# The title\n\nAbove it.\n\n## At capacity\n\n| over TLS | ")
     assert page.endswith("- failed: cut\n- made by hand\n")
     assert "go is not installed" in missing
     assert "go is not installed" not in page

@@ -2,11 +2,13 @@
 // carries the moment at which it was sent, as @nanoseconds since 1970@. It checks nothing.
 //
 // What it does is asked for in the conversation's text, which every gateway passes on as it is: "events=100 every=20ms burst=1" is a
-// hundred pieces, one each 20 ms. GET /open tells how many streams are open. It prints its URL and ends when its standard input does.
+// hundred pieces, one each 20 ms. GET /open tells how many streams are open. With -root it speaks TLS, by a certificate made for this run,
+// and writes what a client has to trust to that file. It prints its URL and ends when its standard input does.
 package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -43,17 +45,32 @@ type plan struct {
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to listen on")
+	rootFile := flag.String("root", "", "speak TLS, and write the root of its certificate to this file, as PEM")
 	flag.Parse()
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
 	}
+	scheme := "http"
+	if *rootFile != "" {
+		scheme = "https"
+		listener = secured(listener, *rootFile)
+	}
 	http.HandleFunc("/v1/messages", serveMessages)
 	http.HandleFunc("/v1/models/", serveModel)
 	http.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, open.Load()) })
-	fmt.Printf("http://%s\n", listener.Addr())
+	fmt.Printf("%s://%s\n", scheme, listener.Addr())
 	go func() { log.Fatal(http.Serve(listener, nil)) }()
 	io.Copy(io.Discard, os.Stdin)
+}
+
+// secured speaks TLS, and no HTTP/2 within it.
+func secured(listener net.Listener, rootFile string) net.Listener {
+	chain, err := newChain(listener.Addr().(*net.TCPAddr).IP, rootFile)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{chain}, NextProtos: []string{"http/1.1"}})
 }
 
 func serveModel(w http.ResponseWriter, r *http.Request) {

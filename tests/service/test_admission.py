@@ -2,7 +2,7 @@
 
 import contextlib
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -243,20 +243,31 @@ def test_the_log_names_the_address_behind_trusted_proxies(guarded: Service) -> N
     ],
 )
 async def test_without_tokens_a_client_is_its_address_or_its_64(first: str, second: str, *, one_client: bool) -> None:
-    settings = Settings.from_environment({"RATE_LIMIT_PER_CLIENT_RPS": "1"})
+    served = await _served((first, second), RATE_LIMIT_PER_CLIENT_RPS="1")
+
+    assert served == ([first] if one_client else [first, second])
+
+
+async def test_limits_that_are_switched_off_refuse_nobody() -> None:
+    served = await _served(("1.2.3.4",) * 10, RATE_LIMIT_ENABLED="false", RATE_LIMIT_RPS="1", RATE_LIMIT_PER_CLIENT_RPS="1")
+
+    assert len(served) == 10
+
+
+async def _served(addresses: Sequence[str], **variables: str) -> list[str]:
+    """Return the addresses whose requests were served, sent one after the other."""
     served: list[str] = []
 
     async def api(scope: Scope, _receive: Receive, _send: Send) -> None:
         served.append(Exchange.of(scope).client_ip)
 
-    admission = Admission(api, runtime=Runtime.create(settings, SystemPrompt(None)))
-    for address in (first, second):
+    admission = Admission(api, runtime=Runtime.create(Settings.from_environment(variables), SystemPrompt(None)))
+    for address in addresses:
         scope: Scope = {"type": "http"}
         Exchange("id", address).attach(scope)
         with contextlib.suppress(RateLimited):
             await admission(scope, _nothing, _nothing)
-
-    assert served == ([first] if one_client else [first, second])
+    return served
 
 
 async def _nothing(*_: object) -> Any:

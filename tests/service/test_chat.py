@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from starlette.types import Message
+from structlog.testing import capture_logs
 
 from chatbot_service.calls import Calls
 from chatbot_service.conversation import Conversation, Delta, Event, Finished, Started, Usage
@@ -357,17 +359,22 @@ async def test_missed_pings_are_not_made_up_for() -> None:
     assert connection.names == ["ping", "start", "done"]
 
 
-async def test_an_unforeseen_error_in_a_stream_is_its_terminal_event() -> None:
+async def test_an_unforeseen_error_in_a_stream_is_its_terminal_event_and_is_logged_with_where_it_was_raised() -> None:
     upstream = ScriptedUpstream()
     connection = Connection(upstream, ping_seconds=60)
     upstream.script.put_nowait([Started("m", "claude"), Delta("a")])
     upstream.script.put_nowait(ValueError("canary"))
 
-    await connection.run()
+    with capture_logs() as logged:
+        await connection.run()
 
+    [line] = logged
+    trace = line.pop("stack_trace")
+    assert line == {"event": "request failed", "log_level": "error", "correlation_id": "id"}
+    assert re.search(r'/test_chat\.py", line \d+, in read\n.*\nbuiltins\.ValueError$', trace)
     assert connection.names == ["start", "delta", "error"]
     assert b'"code":"internal_error"' in connection.sent[-1]["body"]
-    assert b"canary" not in connection.sent[-1]["body"]
+    assert b"canary" not in connection.sent[-1]["body"] + trace.encode()
 
 
 async def test_what_was_on_the_stack_of_a_failed_stream_is_let_go() -> None:

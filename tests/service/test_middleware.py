@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from chatbot_service.errors import ClientLeft, NotReady
 from chatbot_service.exchange import Exchange
@@ -129,12 +130,33 @@ async def answered(error: Exception, *, begun: bool = False) -> tuple[list[Messa
     return sent, exchange
 
 
-async def test_an_unforeseen_error_is_told_to_nobody(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    sent, exchange = await answered(ValueError("canary-secret"))
+async def test_an_unforeseen_error_is_logged_with_where_it_was_raised_and_told_to_nobody(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    error = ValueError("canary-secret")
+    sent: list[Message] = []
 
+    async def broken(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise error
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    exchanges = Exchanges(broken, journal=Journal(Output.standard()), records=[])
+    headers = [(b"x-correlation-id", b"id-1")]
+    with capture_logs() as logged:
+        await exchanges({"type": "http", "method": "GET", "path": "/x", "headers": headers, "client": None}, never, send)
+
+    [line] = logged
+    trace = line.pop("stack_trace")
+    assert line == {"event": "request failed", "log_level": "error", "correlation_id": "id-1", "http_path": "/x"}
+    assert re.search(r'/test_middleware\.py", line \d+, in broken\n.*\nbuiltins\.ValueError$', trace)
     assert sent[0]["status"] == 500
     assert b"internal_error" in sent[1]["body"]
-    assert b"canary-secret" not in sent[1]["body"] + capfdbinary.readouterr().out
+    assert b"canary-secret" not in sent[1]["body"] + trace.encode() + capfdbinary.readouterr().out
+
+
+async def test_an_unforeseen_error_is_the_exchanges_code() -> None:
+    _, exchange = await answered(ValueError())
+
     assert exchange.error_code == "internal_error"
 
 

@@ -2,12 +2,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from chatbot_service.conversation import Turn
 from chatbot_service.exposition import Exposition
 from chatbot_service.files import SystemPrompt
 from chatbot_service.metrics import Metrics
@@ -15,6 +16,8 @@ from chatbot_service.output import Output
 from chatbot_service.resources import Resources, memory_rss_bytes, open_file_descriptors
 from chatbot_service.runtime import Runtime
 from chatbot_service.settings import Settings
+from chatbot_service.upstream import Upstream
+from tests.service.peers import CHUNKED, OK, Peer, serving
 
 TICK_SECONDS = 0.001
 
@@ -52,6 +55,22 @@ async def test_a_line_tells_what_the_process_takes(runtime: Runtime) -> None:
     assert line["open_file_descriptors"] > 3
     assert line["log_lines_dropped"] == 0
     assert line["event_loop_lag"].endswith("s")
+
+
+async def test_a_line_tells_which_connections_to_the_api_are_in_use_and_which_are_kept(runtime: Runtime) -> None:
+    async def handle(peer: Peer) -> None:
+        is_stream = (await peer.request()).startswith(b"POST")
+        peer.send(CHUNKED if is_stream else OK)
+        await peer.left()
+
+    async with serving(handle) as server:
+        runtime.upstream = Upstream(Settings.from_environment({"ANTHROPIC_BASE_URL": server.url}))
+        with closing(await runtime.upstream.open("claude", (Turn("user", "Hello"),), system=None)):
+            await runtime.upstream.check("demo")
+            [line] = await lines_of(Resources(runtime, interval_seconds=0, tick_seconds=TICK_SECONDS), 1)
+        await runtime.upstream.close()
+
+    assert (line["upstream_connections_open"], line["upstream_connections_idle"]) == (2, 1)
 
 
 async def test_cpu_is_what_was_used_since_the_last_line(runtime: Runtime) -> None:

@@ -275,6 +275,7 @@ def test_images_of_the_registries_on_the_list_are_taken(trusted: User, image: st
     [
         "chatbot:1",
         "general-purpose-chatbot-2:1",
+        "general-purpose-chatbot/other:1",
         "elsewhere.example.com/general-purpose-chatbot:1",
         "registry.example.com:5000/chatbot:1",
         "registry.example.com.elsewhere.example.com/chatbot:1",

@@ -1,6 +1,7 @@
 """The chatbot's chart as Helm renders it: the resource is what is set and nothing else, no key gets in, and how it is tested."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from chatbot_operator.names import INSTANCE_LABEL
 from tests.charts.rendering import CHATBOT, ROOT, Manifest, one, refusal, render
 from tests.conftest import Simulator
+from tests.service.conftest import start_service
 from tests.specs import EVERY_FIELD
 
 pytestmark = pytest.mark.programs
@@ -59,7 +62,7 @@ def test_chart_can_be_a_part_of_another_one(tmp_path: Path) -> None:
     dependency = {"name": CHATBOT, "version": "*", "repository": "", "condition": "chatbot.enabled"}
     (tmp_path / "Chart.yaml").write_text(json.dumps({"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [dependency]}))
     shutil.copytree(ROOT / "charts" / CHATBOT, tmp_path / "charts" / CHATBOT)
-    values = {"global": {"region": "eu"}, "chatbot": {"enabled": True, "replicas": 2}}
+    values = {"global": {"apiKey": "of another part"}, "chatbot": {"enabled": True, "replicas": 2}}
 
     resource = one(render(str(tmp_path), values_file(tmp_path, "parent", values), release="shop"), "ChatbotDeployment")
 
@@ -113,6 +116,7 @@ def test_name_that_a_chat_service_cannot_have_is_refused(release: str) -> None:
         "claudeApiKey=x",
         "credentials.apiKey=x",
         "credentials.anthropicApiKey=x",
+        "global.anthropicApiKey=x",
         "env[0].name=ANTHROPIC_API_KEY",
     ],
 )
@@ -150,6 +154,7 @@ def test_refusal_names_the_secret_that_the_values_name() -> None:
         ("imagePullSecrets[0].secret=x", "'/imagePullSecrets/0'"),
         ("credentials.secret=x", "'/credentials': additional properties 'secret' not allowed"),
         ("test.pod=x", "'/test': additional properties 'pod' not allowed"),
+        ("commonLabels.app\\.kubernetes\\.io/instance=x", "commonLabels must not set app.kubernetes.io/instance"),
     ],
 )
 def test_wrong_values_are_refused_by_name(option: str, named: str) -> None:
@@ -207,13 +212,33 @@ def test_test_can_be_left_out_or_labelled() -> None:
     labelled = one(render(CHATBOT, "--set=test.podLabels.app=web"), "Pod")
 
     assert labelled["metadata"]["labels"]["app"] == "web"
-    assert [manifest["kind"] for manifest in render(CHATBOT, "--set=test.enabled=false")] == ["ChatbotDeployment"]
+    for left_out in ("--set=test.enabled=false", "--set=test=null"):
+        assert [manifest["kind"] for manifest in render(CHATBOT, left_out)] == ["ChatbotDeployment"]
 
 
-def round_trip(url: str) -> subprocess.CompletedProcess[str]:
+def test_test_is_not_among_the_pods_that_are_selected_by_the_release() -> None:
+    manifest = one(render(CHATBOT, release="support"), "Pod")
+
+    assert manifest["metadata"]["labels"][INSTANCE_LABEL] == "support-test"
+
+
+def round_trip(url: str, *, tokens: str = "") -> subprocess.CompletedProcess[str]:
     command = hook_pod()["containers"][0]["command"]
     assert command[:2] == ["python", "-c"]
-    return subprocess.run([sys.executable, *command[1:-1], url], capture_output=True, text=True, timeout=60, check=False)
+    environment = os.environ | {"CLIENT_TOKENS": tokens}
+    return subprocess.run([sys.executable, *command[1:-1], url], env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_round_trip_shows_the_first_token_that_the_service_reads(simulator: Simulator, tmp_path: Path) -> None:
+    tokens = "# team a\n\n first-token \nsecond-token\n"
+    (tmp_path / "tokens").write_text(tokens)
+
+    with start_service(simulator, CLIENT_AUTH_MODE="Token", CLIENT_TOKENS_FILE=f"{tmp_path}/tokens") as service:
+        done = round_trip(f"http://127.0.0.1:{service.port}", tokens=tokens)
+        nobody = round_trip(f"http://127.0.0.1:{service.port}", tokens="# nobody\n")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " answered 401: " in nobody.stderr
 
 
 def test_round_trip_that_is_refused_says_what_was_answered(simulator: Simulator) -> None:

@@ -24,11 +24,16 @@ def ask(url: str, question: str, *, token: str) -> str:
     return answer
 
 
+def first_token(lines: str) -> str:
+    """Return the first line that is not blank and no comment, as the service reads them; empty when there is none."""
+    return next((token for line in lines.splitlines() if (token := line.strip()) and not token.startswith("#")), "")
+
+
 def main() -> int:
     """Ask; return the exit code."""
-    url, tokens = sys.argv[1], os.environ.get("CLIENT_TOKENS", "").split()
+    url = sys.argv[1]
     try:
-        print(ask(url, "Say hello.", token=tokens[0] if tokens else ""))
+        print(ask(url, "Say hello.", token=first_token(os.environ.get("CLIENT_TOKENS", ""))))
     except urllib.error.HTTPError as error:
         print(f"{url} answered {error.code}: {error.read(2000).decode(errors='replace')}", file=sys.stderr)
         return 1

@@ -7,15 +7,30 @@
 {{- $name -}}
 {{- end -}}
 
+{{/* As it can stand in a label and in a tag, which have no plus. */}}
+{{- define "chatbot.version" -}}
+{{- .Chart.AppVersion | replace "+" "_" -}}
+{{- end -}}
+
 {{- define "chatbot.labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "chatbot.version" . | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* Fails where a common label would take the place of one that the chart itself sets. */}}
+{{- define "chatbot.refuseLabels" -}}
+{{- $own := include "chatbot.labels" (dict "Chart" .Chart "Release" .Release "Values" dict) | fromYaml -}}
+{{- range $label, $_ := .Values.commonLabels -}}
+{{- if hasKey $own $label -}}
+{{- fail (printf "commonLabels must not set %s: the chart sets it itself, and others select by it" $label) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The resource's spec: the values without those that are the chart's own. What nobody set is not there, replicas least of all:
@@ -33,6 +48,9 @@ rendered, an upgrade would take back what kubectl scale or an autoscaler has dec
 {{- $credentials := .Values.credentials | default dict -}}
 {{- $found := list -}}
 {{- range $name, $_ := .Values }}{{ if include "chatbot.isKey" $name }}{{ $found = append $found $name }}{{ end }}{{ end -}}
+{{- range $name, $_ := .Values.global -}}
+{{- if and (regexMatch "^(?i)(anthropic|claude)" $name) (include "chatbot.isKey" $name) }}{{ $found = append $found (printf "global.%s" $name) }}{{ end -}}
+{{- end -}}
 {{- range $name, $_ := $credentials }}{{ if include "chatbot.isKey" $name }}{{ $found = append $found (printf "credentials.%s" $name) }}{{ end }}{{ end -}}
 {{- range .Values.env }}{{ if include "chatbot.isKey" .name }}{{ $found = append $found (printf "env %s" .name) }}{{ end }}{{ end -}}
 {{- if contains "sk-ant-" (toJson .Values) }}

@@ -1,7 +1,9 @@
 """The operator's chart as Helm renders it: the definition, the pods, and what they are told."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,8 +13,11 @@ from tests.charts.rendering import OPERATOR, ROOT, environment, helm, of_kind, o
 pytestmark = pytest.mark.programs
 
 DIGEST = f"sha256:{'0' * 64}"
+BRACES = '{{ "{{" }}'
+"""How braces are opened in further objects that the chart's own templates are to leave alone."""
+MONITORING = "--set=monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true,monitoring.dashboards.enabled=true"
 EXTRAS = {
-    "image": {"repository": "registry.example.com/operator", "digest": DIGEST},
+    "image": {"repository": "registry.example.com:5000/team/operator", "digest": DIGEST},
     "serviceImage": {"tag": "1.2.3"},
     "imagePullSecrets": [{"name": "registry"}],
     "commonLabels": {"team": "chat"},
@@ -33,7 +38,7 @@ EXTRAS = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": '{{ include "chatbot-operator.fullname" . }}-extra'},
-            "data": {"0": "1"},
+            "data": {"0": "1", "summary": f"{BRACES} $labels.namespace }}}} is down"},
         }
     ],
 }
@@ -97,7 +102,7 @@ def test_images_carry_the_version_unless_a_tag_or_a_digest_is_given(extras: str)
 
     assert pod(render(OPERATOR))["containers"][0]["image"] == f"chatbot-operator:{version}"
     assert environment(render(OPERATOR))["OPERATOR_SERVICE_IMAGE"] == f"general-purpose-chatbot:{version}"
-    assert pod(render(OPERATOR, extras))["containers"][0]["image"] == f"registry.example.com/operator@{DIGEST}"
+    assert pod(render(OPERATOR, extras))["containers"][0]["image"] == f"registry.example.com:5000/team/operator@{DIGEST}"
     assert environment(render(OPERATOR, extras))["OPERATOR_SERVICE_IMAGE"] == "general-purpose-chatbot:1.2.3"
 
 
@@ -141,7 +146,7 @@ def test_pods_get_what_is_added(extras: str) -> None:
 
 
 def test_every_object_has_the_common_labels_and_annotations(extras: str) -> None:
-    manifests = [manifest for manifest in render(OPERATOR, extras) if manifest["kind"] != "ConfigMap"]
+    manifests = [manifest for manifest in render(OPERATOR, extras, MONITORING) if not manifest["metadata"]["name"].endswith("-extra")]
 
     assert {manifest["metadata"]["labels"]["team"] for manifest in manifests} == {"chat"}
     assert {manifest["metadata"]["annotations"]["owner"] for manifest in manifests} == {"chat@example.com"}
@@ -151,8 +156,28 @@ def test_every_object_has_the_common_labels_and_annotations(extras: str) -> None
     assert template["annotations"] == {"logs": "json"}
 
 
-def test_further_objects_may_use_the_chart_s_names(extras: str) -> None:
-    assert one(render(OPERATOR, extras), "ConfigMap")["metadata"]["name"] == "chatbot-operator-extra"
+def test_further_objects_may_use_the_chart_s_names_and_braces_of_their_own(extras: str) -> None:
+    further = one(render(OPERATOR, extras), "ConfigMap")
+
+    assert further["metadata"]["name"] == "chatbot-operator-extra"
+    assert further["data"]["summary"] == "{{ $labels.namespace }} is down"
+    assert f"`{BRACES}`" in (ROOT / "charts" / OPERATOR / "values.yaml").read_text()
+
+
+def test_null_is_as_good_as_empty() -> None:
+    values = yaml.safe_load((ROOT / "charts" / OPERATOR / "values.yaml").read_text())
+    nulls = ",".join(f"{path}=null" for path, default in leaves(values) if not default)
+
+    assert render(OPERATOR, f"--set={nulls}", MONITORING) == render(OPERATOR, MONITORING)
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value that is no group of others, by its path."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def test_names_come_from_the_release_or_are_given() -> None:
@@ -195,16 +220,24 @@ def test_network_policy_can_be_left_out() -> None:
         ("replicaCount=two", "'/replicaCount': got string, want integer"),
         ("logLevel=chatty", "'/logLevel': value must be one of 'debug', 'info', 'warning', 'error'"),
         ("image.repository=", "'/image/repository'"),
+        ("image.repository=registry.example.com/", "'/image/repository'"),
+        ("image.repository=registry.example.com//operator", "'/image/repository'"),
+        ("serviceImage.repository=registry.example.com/chatbot:1.2", "'/serviceImage/repository'"),
+        ("serviceImage.repository=chatbot:1", "'/serviceImage/repository'"),
         ("image.digest=latest", "'/image/digest': 'latest' does not match pattern"),
         ("image.pullPolicy=Sometimes", "'/image/pullPolicy': value must be one of"),
         ("watchNamespaces={Team}", "'/watchNamespaces/0': 'Team' does not match pattern"),
         ("commonLabels.app\\.kubernetes\\.io/name=x", "commonLabels must not set app.kubernetes.io/name"),
         ("podLabels.app\\.kubernetes\\.io/instance=x", "podLabels must not set app.kubernetes.io/instance"),
+        ("monitoring.serviceMonitor.labels.helm\\.sh/chart=x", "monitoring.serviceMonitor.labels must not set helm.sh/chart"),
+        ("monitoring.rules.labels.app\\.kubernetes\\.io/name=x", "monitoring.rules.labels must not set app.kubernetes.io/name"),
+        ("monitoring.dashboards.labels.app\\.kubernetes\\.io/name=x", "monitoring.dashboards.labels must not set"),
+        ("networkPolicy.metricsFrom=null", "'/networkPolicy': missing property 'metricsFrom'"),
         ("extraEnv[0].name=OPERATOR_LOG_LEVEL", "extraEnv must not set OPERATOR_LOG_LEVEL, which comes from logLevel"),
         ("extraEnv[0].name=OPERATOR_HTTP_HOST", "extraEnv must not set OPERATOR_HTTP_HOST"),
         ("extraEnv[0].name=OPERATOR_HTTP_PORT", "extraEnv must not set OPERATOR_HTTP_PORT"),
         ("extraEnv[0].name=OPERATOR_LEADER_ELECTION", "extraEnv must not set OPERATOR_LEADER_ELECTION"),
-        ("monitoring.serviceMonitor.enabled=true,fullnameOverride=2nd", "must begin with a letter: 2nd does not"),
+        ("monitoring.serviceMonitor.enabled=true,fullnameOverride=2nd", "begins with a letter: 2nd is not"),
         ("extraObjects[0].kind=ConfigMap", "'/extraObjects/0': missing properties 'apiVersion', 'metadata'"),
         ("podDisruptionBudget.minAvailable=most", "'/podDisruptionBudget/minAvailable': 'most' does not match pattern"),
         ("podDisruptionBudget.maxUnavailable=-1", "'/podDisruptionBudget/maxUnavailable': minimum: got -1, want 0"),

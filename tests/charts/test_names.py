@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.charts.rendering import CHATBOT, OPERATOR, ROOT, environment, of_kind, one, pod, refusal, render
+from tests.charts.rendering import CHATBOT, OPERATOR, ROOT, environment, of_kind, one, pod, refusal, render, rendered
 
 pytestmark = pytest.mark.programs
 
@@ -53,9 +54,22 @@ def test_names_of_objects_may_be_those_of_constants() -> None:
     assert [found for found in names(manifests) if found is None] == []
 
 
-def test_name_that_a_service_cannot_have_is_refused_where_there_is_one() -> None:
-    assert one(render(OPERATOR, release="2nd"), "Deployment")["metadata"]["name"] == "2nd-chatbot-operator"
-    assert "2nd-chatbot-operator does not, set fullnameOverride" in refusal(OPERATOR, EVERYTHING, release="2nd")
+@pytest.mark.parametrize("release", ["2nd", "my.bots"])
+def test_name_that_a_service_cannot_have_is_refused_where_there_is_one(release: str) -> None:
+    assert one(render(OPERATOR, release=release), "Deployment")["metadata"]["name"] == f"{release}-chatbot-operator"
+    assert f"{release}-chatbot-operator is not, set fullnameOverride" in refusal(OPERATOR, EVERYTHING, release=release)
+
+
+@pytest.mark.parametrize("chart", [OPERATOR, CHATBOT])
+def test_version_of_a_build_can_stand_in_labels_and_tags(tmp_path: Path, chart: str) -> None:
+    copied = shutil.copytree(ROOT / "charts" / chart, tmp_path / chart)
+    described = yaml.safe_load((copied / "Chart.yaml").read_text())
+    (copied / "Chart.yaml").write_text(json.dumps(described | {"version": "1.2.3+build.7", "appVersion": "1.2.3+build.7"}))
+
+    text = rendered(str(copied), release="bots")
+
+    assert "1.2.3+" not in text
+    assert "general-purpose-chatbot:1.2.3_build.7" in text
 
 
 def test_operator_is_known_to_the_chat_pods_under_an_alias_of_the_chart(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_defaults_need_no_warning(chart: str) -> None:
         ("podDisruptionBudget.minAvailable=2", "podDisruptionBudget.minAvailable (2) leaves none of 2 replicas"),
         ("podDisruptionBudget.minAvailable=51%", "podDisruptionBudget.minAvailable (51%) leaves none of 2 replicas"),
         ("admission.enabled=false", "admission.enabled is false"),
-        ("crds.keep=false", "crds.keep is false"),
+        ("crds.keep=false", "crds.keep is false: uninstalling this release, or upgrading it with crds.create=false, deletes"),
         ("monitoring.rules.enabled=true", "monitoring.rules.enabled without monitoring.serviceMonitor.enabled"),
         ("monitoring.rules.enabled=true", "monitoring.rules.runbookBaseURL is empty"),
     ],
@@ -57,6 +57,9 @@ def test_budget_that_lets_a_node_be_drained_is_no_matter(values: tuple[str, ...]
         (("replicas=0",), "replicas is 0: the service is stopped"),
         (("replicas=1",), "replicas is 1"),
         (("podDisruptionBudget.enabled=false", "replicas=3"), "podDisruptionBudget.enabled is false"),
+        (("podDisruptionBudget.enabled=false",), "podDisruptionBudget.enabled is false"),
+        (("podDisruptionBudget.enabled=false", "autoscaling.enabled=true"), "podDisruptionBudget.enabled is false"),
+        (("autoscaling.enabled=true", "autoscaling.minReplicas=1"), "autoscaling.minReplicas is 1"),
         (("autoscaling.enabled=true", "replicas=3"), "replicas and autoscaling.enabled are both set"),
         (
             ("upstream.baseURL=http://anthropic-simulator.demo.svc:8000",),
@@ -70,6 +73,7 @@ def test_chatbot_s_notes_warn(values: tuple[str, ...], warning: str) -> None:
 
 def test_notes_say_what_an_uninstall_leaves() -> None:
     assert "stay when this release is uninstalled" in notes(OPERATOR)
+    assert "A release of another name or in another\nnamespace takes the definition over" in notes(OPERATOR)
     assert "stay when this release is uninstalled" not in notes(OPERATOR, "--set=crds.keep=false")
 
 

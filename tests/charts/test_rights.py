@@ -90,10 +90,10 @@ def test_view_and_edit_of_the_cluster_are_told_of_chatbots() -> None:
 
 
 def test_account_and_roles_can_come_from_elsewhere() -> None:
-    manifests = render(OPERATOR, "--set=rbac.create=false,rbac.aggregateRoles=false,serviceAccount.create=false,serviceAccount.name=mine")
+    manifests = render(OPERATOR, "--set=rbac.create=false,rbac.aggregateRoles=false,serviceAccount.create=false,serviceAccount.name=my.own")
 
     assert not of_kind(manifests, "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount")
-    assert pod(manifests)["serviceAccountName"] == "mine"
+    assert pod(manifests)["serviceAccountName"] == "my.own"
 
 
 def test_policy_refuses_what_it_cannot_judge() -> None:

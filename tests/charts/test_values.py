@@ -51,6 +51,26 @@ def test_every_value_of_the_operator_s_chart_is_in_its_schema_and_the_other_way_
     assert schema(OPERATOR)["properties"].keys() - {"global", "enabled"} == values.keys()
 
 
+def test_value_of_the_operator_s_chart_that_is_not_empty_is_required_where_its_absence_would_mean_another_one() -> None:
+    """A null takes a default away: without peers or ports, for example, a rule of a network policy is open to everybody."""
+    values = yaml.safe_load((ROOT / "charts" / OPERATOR / "values.yaml").read_text())
+
+    assert set(not_required(values, schema(OPERATOR))) == {
+        "podDisruptionBudget.maxUnavailable",
+        "monitoring.dashboards.labels",
+        "resources",
+    }
+
+
+def not_required(values: dict[str, Any], part: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of defaults that are not empty and may be left out; of a group that may be, not those of its parts."""
+    for name, value in values.items():
+        if value and name not in part.get("required", ()):
+            yield prefix + name
+        elif isinstance(value, dict) and value:
+            yield from not_required(value, part["properties"][name], f"{prefix}{name}.")
+
+
 def test_fields_of_the_spec_stand_in_the_values_as_comments_with_their_defaults() -> None:
     text = commented_fields()
 

@@ -1,10 +1,14 @@
 {{/* Fails where a value would take the place of what the chart itself sets, or says nothing at all. */}}
 {{- define "chatbot-operator.checks" -}}
 {{- $own := include "chatbot-operator.labels" (dict "Chart" .Chart "Release" .Release "Values" dict) | fromYaml -}}
-{{- range $value := list "commonLabels" "podLabels" -}}
-{{- range $label, $_ := get $.Values $value -}}
+{{- $given := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $part := list "serviceMonitor" "rules" "dashboards" -}}
+{{- $_ := set $given (printf "monitoring.%s.labels" $part) (get $.Values.monitoring $part).labels -}}
+{{- end -}}
+{{- range $value, $labels := $given -}}
+{{- range $label, $_ := $labels -}}
 {{- if hasKey $own $label -}}
-{{- fail (printf "%s must not set %s: the chart sets it itself, and others select the operator's pods by it" $value $label) -}}
+{{- fail (printf "%s must not set %s: the chart sets it itself, and others select by it" $value $label) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -20,8 +24,8 @@
 {{- end -}}
 {{- end -}}
 {{- $name := include "chatbot-operator.fullname" . -}}
-{{- if and .Values.monitoring.serviceMonitor.enabled (not (regexMatch "^[a-z]" $name)) -}}
-{{- fail (printf "monitoring.serviceMonitor needs a Service, whose name must begin with a letter: %s does not, set fullnameOverride" $name) -}}
+{{- if and .Values.monitoring.serviceMonitor.enabled (not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name)) -}}
+{{- fail (printf "monitoring.serviceMonitor needs a Service, whose name is lower-case letters, digits and hyphens and begins with a letter: %s is not, set fullnameOverride" $name) -}}
 {{- end -}}
 {{- with .Values.podDisruptionBudget -}}
 {{- if and .enabled (kindIs "invalid" .minAvailable) (kindIs "invalid" .maxUnavailable) -}}

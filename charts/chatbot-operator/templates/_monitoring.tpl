@@ -22,22 +22,23 @@
 {{- $values := .Values.monitoring.rules -}}
 {{- $base := $values.runbookBaseURL | default "docs/runbooks" -}}
 {{- $all := (include "chatbot-operator.rulesFile" . | fromYaml).groups -}}
+{{- $overrides := $values.overrides | default dict -}}
 {{- $seen := dict -}}
 {{- $groups := list -}}
 {{- range $group := $all -}}
   {{- $rules := list -}}
   {{- range $rule := $group.rules -}}
     {{- $name := $rule.alert | default "" -}}
-    {{- with get $values.overrides $name -}}
+    {{- with get $overrides $name -}}
       {{- if and .expr (hasKey $seen $name) -}}
-        {{- fail (printf "monitoring.rules.overrides.%s.expr: the alert has several rules, which cannot all have one expression; disable it and add your own by extraObjects" $name) -}}
+        {{- fail (printf "monitoring.rules.overrides.%s.expr: the alert has several rules, which cannot all have one expression; disable it and add your own by extraObjects, its braces opened by %s" $name `{{ "{{" }}`) -}}
       {{- end -}}
     {{- end -}}
     {{- $_ := set $seen $name true -}}
     {{- if not (has $name $values.disabled) -}}
       {{- if $name -}}
         {{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s.md" $base $name) -}}
-        {{- $rule = mergeOverwrite $rule (get $values.overrides $name | default dict | deepCopy) -}}
+        {{- $rule = mergeOverwrite $rule (get $overrides $name | default dict | deepCopy) -}}
       {{- end -}}
       {{- $rules = append $rules $rule -}}
     {{- end -}}

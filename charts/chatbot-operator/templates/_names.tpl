@@ -15,12 +15,17 @@ app.kubernetes.io/name: chatbot-operator
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{/* As it can stand in a label and in a tag, which have no plus. */}}
+{{- define "chatbot-operator.version" -}}
+{{- .Chart.AppVersion | replace "+" "_" -}}
+{{- end -}}
+
 {{- define "chatbot-operator.labels" -}}
 {{ include "chatbot-operator.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "chatbot-operator.version" . | quote }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -35,8 +40,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "chatbot-operator.furtherMarks" -}}
 {{- $root := index . 0 -}}
 labels:
-  {{- mergeOverwrite (include "chatbot-operator.labels" $root | fromYaml) (index . 1) | toYaml | nindent 2 }}
-{{- with mergeOverwrite (deepCopy $root.Values.commonAnnotations) (index . 2) }}
+  {{- mergeOverwrite (include "chatbot-operator.labels" $root | fromYaml) (index . 1 | default dict) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (deepCopy ($root.Values.commonAnnotations | default dict)) (index . 2 | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -53,7 +58,7 @@ annotations:
 {{- if .digest -}}
 {{ .repository }}@{{ .digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $root.Chart.AppVersion }}
+{{ .repository }}:{{ .tag | default (include "chatbot-operator.version" $root) }}
 {{- end -}}
 {{- end -}}
 {{- end -}}

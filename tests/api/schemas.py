@@ -15,17 +15,20 @@ DEFINITIONS = "definitions.json"
 Schema = dict[str, Any]
 
 
-def write_schemas(plane: ControlPlane, folder: Path) -> None:
-    """Write the schemas into the folder."""
+def write_schemas(plane: ControlPlane, folder: Path) -> set[str]:
+    """Write the schemas into the folder; return the kinds."""
     definitions: dict[str, Schema] = json.loads(plane.kubectl("get", "--raw", "/openapi/v2"))["definitions"]
     strict = {name: _strict(definition) for name, definition in definitions.items()}
     strict[QUANTITY] = {"type": ["string", "number"]}
     (folder / DEFINITIONS).write_text(json.dumps({"definitions": strict}))
+    kinds: set[str] = set()
     for name, definition in definitions.items():
         for kind in definition.get("x-kubernetes-group-version-kind", ()):
             file = folder / (kind["group"] or kind["version"]) / f"{kind['kind'].lower()}_{kind['version']}.json"
             file.parent.mkdir(exist_ok=True)
             file.write_text(json.dumps({"$ref": f"../{DEFINITIONS}#/definitions/{name}"}))
+            kinds.add(kind["kind"])
+    return kinds
 
 
 def _strict(schema: Schema) -> Schema:

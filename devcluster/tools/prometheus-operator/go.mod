@@ -1,0 +1,6 @@
+module chatbot.dev/devcluster/tools/prometheus-operator
+
+go 1.26.7
+
+// Nothing is built of it: tests take its definitions of PrometheusRule and ServiceMonitor.
+require github.com/prometheus-operator/prometheus-operator v0.85.0

@@ -83,6 +83,11 @@ DRIFT: dict[str, tuple[str, Change, str]] = {
         lambda live: live["spec"]["selector"].update(track="canary"),
         "spec.selector.track: canary → unset",
     ),
+    "a looser budget": (
+        "PodDisruptionBudget",
+        lambda live: live["spec"].update(maxUnavailable="100%"),
+        "spec.maxUnavailable: 100% → 1",
+    ),
     "a path": (
         "Ingress",
         lambda live: live["spec"]["rules"][0]["http"]["paths"].append({"path": "/admin"}),

@@ -31,10 +31,14 @@ BIND_ADDRESS=127.0.0.1
 IMAGE_PREFIX=
 # Their tag; without one it is latest. /health shows what the image was built as, whatever its tag is.
 # VERSION=v1.2.3
+# How long Compose lets a service that is stopped go on, before it cuts off its answers: DRAIN_DELAY + DRAIN_TIMEOUT + 5 s.
+STOP_GRACE_PERIOD={stop_grace_period}
 
 # The service reads the rest. Compose uses PORT and ADMIN_PORT for this machine's side, too.
 """
 
+_TO_END_SECONDS: Final = 5.0
+"""What a service takes to end once it is drained, as its pods are allowed."""
 _OF_OTHERS: Final = ("pod_uid", "pod_template_hash", "version")
 """What only the operator can know, and what Compose reads as the images' tag."""
 
@@ -44,9 +48,12 @@ def render_env_example() -> str:
     fields = {name: field for name, field in Settings.model_fields.items() if name not in _OF_OTHERS}
     base_url, api_key = fields.pop("anthropic_base_url"), fields.pop("anthropic_api_key")
     settings = "".join(f"{_comment(field)}{name.upper()}={default_text(field)}\n" for name, field in fields.items())
-    return (
-        _HEAD + _CHOICE.format(base_url=_comment(base_url, ends=f"Empty: {default_text(base_url)}"), api_key=_comment(api_key)) + settings
+    choice = _CHOICE.format(
+        base_url=_comment(base_url, ends=f"Empty: {default_text(base_url)}"),
+        api_key=_comment(api_key),
+        stop_grace_period=format_duration(sum(fields[name].default for name in ("drain_delay", "drain_timeout")) + _TO_END_SECONDS),
     )
+    return _HEAD + choice + settings
 
 
 def _comment(field: FieldInfo, *, ends: str = "") -> str:

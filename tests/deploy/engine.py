@@ -21,7 +21,7 @@ from devcluster.processes import wait_until
 
 CONTROL_GROUP = "chatbot-compose-test"
 PYTHON = "/opt/chatbot/bin/python"
-_OTHERS = re.compile(r"COMPOSE_|DOCKER_|(ADMIN_)?PORT$|BIND_ADDRESS$|IMAGE_PREFIX$|VERSION$|.*_proxy$", re.IGNORECASE)
+_OTHERS = re.compile(r"COMPOSE_|DOCKER_|(ADMIN_)?PORT$|BIND_ADDRESS$|IMAGE_PREFIX$|VERSION$|STOP_GRACE_PERIOD$|.*_proxy$", re.IGNORECASE)
 """Variables of the surroundings that would win over `.env`, lead to another engine, or past the ports of this machine."""
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0

@@ -12,8 +12,9 @@ import yaml
 
 from devcluster.processes import wait_until
 from scripts.images import version
-from tests.deploy.conftest import CHATBOT, SIMULATOR, block_run_by
+from tests.deploy.conftest import CHATBOT, ROOT, SIMULATOR, block_run_by
 from tests.deploy.engine import PYTHON, Engine, control_groups
+from tests.docs.pages import blocks
 
 pytestmark = pytest.mark.images
 
@@ -21,6 +22,8 @@ FRESH_COPY = "tests/deploy/test_compose.py::test_a_fresh_copy_answers_without_a_
 HEALTHY_SECONDS = 60.0
 LOG_SECONDS = 10.0
 SHOW_VERSION = "from chatbot_service.settings import Settings; print(Settings.from_environment().version)"
+SHOW_PROMPT = "from chatbot_service.settings import Settings; print(open(Settings.from_environment().system_prompt_file).read())"
+INSIDE = ("docker-compose", "run", "--rm", "-T", f"--entrypoint={PYTHON}", "chatbot", "-c")
 ASK = ("http://127.0.0.1:8080/api/chat", "--json", '{"message": "Hello, how are you?"}')
 
 
@@ -135,6 +138,28 @@ def test_it_may_finish_its_answers_before_it_is_killed(running: Engine, checkout
     assert running.inspect(CHATBOT)["Config"]["StopTimeout"] == 5 + 300 + 5
 
 
+def test_settings_with_a_longer_drain_have_a_longer_time_to_end(running: Engine, checkout: Path) -> None:
+    config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, STOP_GRACE_PERIOD="15m10s").stdout)
+
+    assert config["services"]["chatbot"]["stop_grace_period"] == "15m10s"
+
+
+def test_a_file_of_the_folder_that_the_page_mounts_is_read(running: Engine, checkout: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/compose.md").read_text(encoding="utf-8")
+    (override,) = (block.text for block in blocks(ROOT / "docs/compose.md") if block.language == "yaml")
+    ((setting, here),) = re.findall(r"`(SYSTEM_PROMPT_FILE=\S+)` is `(\S+)` here", page)
+    shutil.copy(checkout / "docker-compose.yml", tmp_path)
+    (tmp_path / "docker-compose.override.yml").write_text(override)
+    (tmp_path / ".env").write_text(re.sub(r"^SYSTEM_PROMPT_FILE=$", setting, (checkout / ".env").read_text(), flags=re.MULTILINE))
+    (tmp_path / here).parent.mkdir()
+    (tmp_path / here).write_text("Be brief.")
+
+    read = running.run(*INSIDE, SHOW_PROMPT, cwd=tmp_path).stdout
+    running.run("docker-compose", "down", cwd=tmp_path)
+
+    assert read.strip() == "Be brief."
+
+
 def test_a_key_of_ones_own_takes_the_simulators_place(running: Engine, checkout: Path, tmp_path: Path) -> None:
     text = (checkout / ".env").read_text()
     for name, value in {"COMPOSE_PROFILES": "", "ANTHROPIC_BASE_URL": "", "ANTHROPIC_API_KEY": "my-key"}.items():
@@ -168,9 +193,7 @@ def test_an_image_with_a_tag_from_the_settings_still_shows_what_it_was_built_as(
     (tmp_path / ".env").write_text((checkout / ".env").read_text().replace("# VERSION=", "VERSION="))
     running.docker("tag", f"{CHATBOT}:latest", f"{CHATBOT}:v1.2.3")
 
-    shown = running.run(
-        *("docker-compose", "run", "--rm", "-T", f"--entrypoint={PYTHON}", "chatbot"), "-c", SHOW_VERSION, cwd=tmp_path
-    ).stdout
+    shown = running.run(*INSIDE, SHOW_VERSION, cwd=tmp_path).stdout
     running.run("docker-compose", "down", cwd=tmp_path)
     running.docker("rmi", f"{CHATBOT}:v1.2.3")
 

@@ -1,6 +1,7 @@
 """`docker-compose -f deploy/docker-compose.prod.yml up -d` on a real engine: limits that hold, and a key that comes by file alone."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from devcluster.processes import wait_until
-from tests.deploy.conftest import CHATBOT, SIMULATOR, block_run_by
+from tests.deploy.conftest import CHATBOT, ROOT, SIMULATOR, block_run_by
 from tests.deploy.engine import Engine
 
 pytestmark = pytest.mark.images
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.images
 PRODUCTION = ("docker-compose", "-f", "deploy/docker-compose.prod.yml")
 MODULE, PAGE = "tests/deploy/test_compose_prod.py", "docs/compose.md"
 KEY, NEW_KEY = "sk-ant-of-the-test", "sk-ant-that-follows"
+OWN_LINE = "# A line of the developer's own.\n"
 ROTATION_SECONDS = 30.0
 UNTIL_IT_LISTENS = ("--retry", "60", "--retry-delay", "1", "--retry-all-errors")
 # No test can reach Anthropic's API: one more file puts the simulator in its place, and makes the end quick.
@@ -34,6 +36,8 @@ MEBIBYTE = 1024 * 1024
 def configured(engine: Engine, checkout: Path) -> Path:
     """The checkout with a fresh copy of the settings, which name the simulator."""
     engine.run("cp", ".env.example", ".env", cwd=checkout)
+    with (checkout / ".env").open("a") as settings:
+        settings.write(OWN_LINE)
     (checkout / "elsewhere.yml").write_text(yaml.safe_dump(ELSEWHERE))
     return checkout
 
@@ -82,14 +86,15 @@ def as_written(engine: Engine, configured: Path) -> Iterator[Engine]:
     engine.run(*PRODUCTION, "down", "--timeout=1", cwd=configured)
 
 
-def test_as_written_it_runs_within_its_limits_though_nobody_reaches_anthropic_here(as_written: Engine) -> None:
+def test_as_written_it_runs_within_its_limits_though_nobody_reaches_anthropic_here(as_written: Engine, configured: Path) -> None:
     live = as_written.curl(*UNTIL_IT_LISTENS, "http://127.0.0.1:8080/health/live")
-    told = credentials(as_written)
+    wait_until(lambda: credentials(as_written)["fingerprintChangedAt"] is not None, what="the key", timeout_seconds=ROTATION_SECONDS)
     limits = as_written.inspect(CHATBOT)["HostConfig"]
 
     assert json.loads(live)["status"] == "healthy"
-    assert (told["state"], told["fingerprintChangedAt"] is None) == ("Unverified", False)
+    assert credentials(as_written)["state"] == "Unverified"
     assert (limits["NanoCpus"], limits["Memory"], limits["ReadonlyRootfs"]) == (1_000_000_000, 512 * MEBIBYTE, True)
+    assert (configured / ".env").read_text().endswith(OWN_LINE)
 
 
 def test_it_asks_anthropic_whatever_the_settings_say_of_the_simulator(engine: Engine, configured: Path) -> None:
@@ -133,6 +138,15 @@ def test_another_key_file_is_taken_up_without_a_restart(running: Engine, configu
     wait_until(lambda: "api key swapped" in running.docker("logs", CHATBOT), what="the new key", timeout_seconds=ROTATION_SECONDS)
     assert credentials(running)["state"] == "Accepted"
     assert running.inspect(CHATBOT)["State"]["StartedAt"] == began
+
+
+def test_a_file_beside_the_key_is_where_the_page_says(running: Engine, configured: Path) -> None:
+    said = (ROOT / PAGE).read_text(encoding="utf-8")
+    (here, there) = re.findall(r"`(secrets/\S+)`, readable by UID 1001, is `(\S+)` there", said)[0]
+
+    running.run("install", "--owner=1001", "--mode=0400", "/dev/stdin", here, cwd=configured, stdin="Be brief.")
+
+    assert running.python(CHATBOT, f"print(open({there!r}).read())") == "Be brief."
 
 
 def test_one_cpu_and_512_mebibytes_are_the_most_it_gets(running: Engine) -> None:

@@ -4,10 +4,14 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from chatbot_service.durations import parse_duration
 from chatbot_service.settings import Settings
 from scripts.env_example import render_env_example
 
-COMPOSE_ONLY = {"COMPOSE_PROFILES", "BIND_ADDRESS", "IMAGE_PREFIX"}
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE_ONLY = {"COMPOSE_PROFILES", "BIND_ADDRESS", "IMAGE_PREFIX", "STOP_GRACE_PERIOD"}
 OF_PODS = {"POD_UID", "POD_TEMPLATE_HASH"}
 OF_IMAGES = {"VERSION"}
 # As they stand, the simulator answers.
@@ -32,9 +36,26 @@ def test_every_value_is_the_services_own_default() -> None:
     assert Settings.from_environment(others) == Settings.from_environment({})
 
 
-def test_a_copy_asks_the_simulator_until_a_key_is_set() -> None:
+def test_a_copy_asks_the_simulator() -> None:
     assert {name: variables()[name] for name in CHOSEN} == CHOSEN
     assert variables()["COMPOSE_PROFILES"] == "simulator"
+
+
+@pytest.mark.parametrize("file", ["README.md", "docker-compose.yml", "docs/compose.md", ".env.example"])
+def test_nobody_is_told_that_a_key_alone_is_sent_to_anthropic(file: str) -> None:
+    """It goes to ANTHROPIC_BASE_URL, which is the simulator's until that is changed, too."""
+    text = " ".join((ROOT / file).read_text(encoding="utf-8").split())
+
+    assert not re.search(r"until (a|your|the) key is (set|given)", text)
+    assert "docs/compose.md" in text or "ANTHROPIC_BASE_URL" in text
+
+
+def test_a_container_that_is_stopped_may_drain_as_long_as_the_settings_say() -> None:
+    settings = Settings.from_environment({})
+    (in_compose,) = re.findall(r"\$\{STOP_GRACE_PERIOD:-(\w+)\}", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+
+    assert variables()["STOP_GRACE_PERIOD"] == in_compose
+    assert parse_duration(in_compose) == settings.drain_delay + settings.drain_timeout + 5
 
 
 def test_each_setting_has_a_comment_of_its_own() -> None:

@@ -1,6 +1,7 @@
 """bandit: unsafe calls in what runs in the images. Its waivers are in `pyproject.toml`; everything else here has ruff's S rules alone."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from scripts.commands import Failed, run
@@ -10,10 +11,10 @@ from scripts.scan.reports import Report
 FOLDERS = ("operator/src", "service/src", "simulator/src")
 
 
-def scan() -> Report:
-    """Look at the three distributions."""
+def scan(*further: Path) -> Report:
+    """Look at the three distributions, and at `further` files."""
     options = ("--configfile=pyproject.toml", "--format=json", "--quiet", "--exit-zero")
-    document = json.loads(run([installed("scan") / "bandit", "--recursive", *FOLDERS, *options]))
+    document = json.loads(run([installed("scan") / "bandit", "--recursive", *FOLDERS, *further, *options]))
     return Report(
         scanner=pinned("scan", "bandit"),
         subject=f"{document['metrics']['_totals']['loc']} lines of {', '.join(FOLDERS)}",

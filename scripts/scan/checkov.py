@@ -17,9 +17,9 @@ MANIFESTS = ("deploy/k8s-deployment.yaml",)
 CHART = "chatbot-operator"
 
 
-def scan() -> Report:
-    """Look at everything that says how a container runs."""
-    files = [*DOCKERFILES, *MANIFESTS, str(rendered().relative_to(ROOT))]
+def scan(*further: Path) -> Report:
+    """Look at everything that says how a container runs, and at `further` files."""
+    files = [*DOCKERFILES, *MANIFESTS, rendered().relative_to(ROOT), *further]
     options = ["--config-file=.checkov.yaml", *(f"--file={file}" for file in files)]
     document = json.loads(run([installed("checkov") / "checkov", *options, "--output=json", "--soft-fail"]))
     subject = "Dockerfiles, the operator's chart, the plain manifest"

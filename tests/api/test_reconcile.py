@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,20 @@ def test_second_pass_sends_nothing(team: Namespace, bot: str, operator: Operator
     assert requests.made() == before
 
 
+def test_every_line_of_a_pass_says_of_which_resource_and_of_which_pass(team: Namespace, bot: str, operator: OperatorProcess) -> None:
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in operator.logged("children applied") if f"ConfigMap {bot}-prompt" in line["reasons"]]
+
+    for number, prompt in enumerate(("Be brief.", "Be kind."), start=1):
+        team.apply(bot, replicas=0, systemPrompt=prompt)
+        wait_until(lines, lambda found, number=number: len(found) == number)  # type: ignore[misc] # a default binds the loop variable
+
+    created, changed = lines()
+    assert [(line["namespace"], line["name"]) for line in (created, changed)] == [(team.name, bot)] * 2
+    assert all(re.fullmatch("[0-9a-f]{8}", line["reconcile_id"]) for line in (created, changed))
+    assert created["reconcile_id"] != changed["reconcile_id"]
+
+
 @pytest.mark.parametrize("kind", [*CHILDREN, *FURTHER_CHILDREN])
 def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
     name = FURTHER_CHILDREN.get(kind, "{}").format(bot)
@@ -77,17 +92,6 @@ def test_deleted_child_comes_back(team: Namespace, bot: str, kind: str) -> None:
     team.kubectl("delete", kind, name, "--wait=false")
 
     wait_until(lambda: uid(team.get(kind, name)), lambda new: new not in (None, uid(old)))
-
-
-def test_drift_of_an_owned_field_is_corrected(team: Namespace, bot: str) -> None:
-    team.apply(bot, replicas=2)
-    wait_for_children(team, bot)
-
-    team.kubectl("scale", "deployment", bot, "--replicas=7")
-    team.kubectl("patch", "service", bot, "--type=merge", '--patch={"spec":{"selector":{"app.kubernetes.io/instance":"elsewhere"}}}')
-
-    wait_until(lambda: (team.get("deployment", bot) or {})["spec"]["replicas"], lambda replicas: replicas == 2)
-    wait_until(lambda: (team.get("service", bot) or {})["spec"]["selector"]["app.kubernetes.io/instance"], lambda selected: selected == bot)
 
 
 def test_foreign_fields_are_kept(team: Namespace, bot: str) -> None:

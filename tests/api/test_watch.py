@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from chatbot_operator.informer import OWNED_KINDS
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
@@ -123,6 +125,11 @@ def test_optional_kind_is_used_from_when_the_cluster_has_it_until_it_has_it_no_m
     assert operator.get("/readyz") == (200, "ok\n")
 
 
+def lines_about(namespace: str, operator: OperatorProcess) -> list[dict[str, Any]]:
+    """Return the log's lines above debug that name a namespace, in whatever field or text."""
+    return [line for line in operator.lines() if line["level"] != "debug" and namespace in json.dumps(line)]
+
+
 def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, operator: OperatorProcess) -> None:
     plane.kubectl("create", "namespace", "doomed")
     doomed = Namespace(plane, "doomed")
@@ -130,6 +137,7 @@ def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, o
     doomed.kubectl("create", "--filename=-", input=json.dumps(finalized))
     doomed.apply("bot", replicas=0)
     wait_until(lambda: reconciled(doomed, "bot"), seconds=60)
+    before = lines_about("doomed", operator)
 
     plane.kubectl("delete", "namespace", "doomed", "--wait=false")
     wait_until(lambda: doomed.get("chatbot", "bot"), lambda resource: resource is None, seconds=60)
@@ -138,4 +146,7 @@ def test_namespace_that_is_being_deleted_is_left_in_peace(plane: ControlPlane, o
     doomed.kubectl("patch", "configmap", "last", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
 
     assert "bot" not in left
-    assert [line for line in operator.lines() if line["level"] == "warning" and line.get("namespace") == "doomed"] == []
+    lines = lines_about("doomed", operator)
+    assert [line["message"] for line in before] == ["children applied"]
+    assert [line for line in lines if line["level"] != "info"] == []
+    assert len(lines) - len(before) <= len(OWNED_KINDS), lines  # each kind goes once; a storm is a line for every try

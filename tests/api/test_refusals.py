@@ -105,6 +105,20 @@ def test_refusal_of_pods_by_pod_security_is_shown_in_the_words_of_the_api_server
     assert refused["message"].endswith(f"Raise the quota or correct the policy of namespace {team.name}.")
 
 
+def test_refusal_of_pods_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
+    team.kubectl("create", "quota", bot, "--hard=pods=0")
+    wait_until(lambda: team.get("quota", bot), lambda quota: quota and "pods" in quota["status"].get("used", {}))
+
+    team.apply(bot, replicas=1)
+    refused = wait_until(lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused")
+    team.kubectl("delete", "quota", bot)
+
+    assert refused is not None
+    assert refused["message"].startswith(f'Pods cannot be created: pods "{bot}-')
+    assert f"is forbidden: exceeded quota: {bot}, requested: pods=1, used: pods=" in refused["message"]
+    assert refused["message"].endswith(f"limited: pods=0. Raise the quota or correct the policy of namespace {team.name}.")
+
+
 def network_policies_wait_for(team: Namespace, words: str) -> None:
     """Return when the API server knows of the webhook: it takes a moment to."""
     policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "probe"}, "spec": {"podSelector": {}}}
@@ -118,8 +132,9 @@ def network_policies_wait_for(team: Namespace, words: str) -> None:
     wait_until(refusal, lambda refused: words in refused)
 
 
-def test_refusal_by_a_webhook_is_shown_in_its_words(team: Namespace, bot: str) -> None:
-    with answering_webhook(team.plane, refusal="not on a Sunday") as port, registered_webhook(team.plane, team.name, port=port):
+@pytest.mark.parametrize("code", [None, 500])
+def test_refusal_by_a_webhook_is_shown_in_its_words(team: Namespace, bot: str, code: int | None) -> None:
+    with answering_webhook(team.plane, refusal="not on a Sunday", code=code) as port, registered_webhook(team.plane, team.name, port=port):
         network_policies_wait_for(team, "not on a Sunday")
         team.apply(bot)
         stalled = wait_until(lambda: team.condition(bot, "Stalled"))

@@ -14,13 +14,14 @@ NAME = "policies.example.com"
 
 
 @contextmanager
-def answering_webhook(plane: ControlPlane, *, refusal: str) -> Iterator[int]:
-    """Serve the webhook, which refuses in the words `refusal`; yield its port on 127.0.0.1."""
+def answering_webhook(plane: ControlPlane, *, refusal: str, code: int | None) -> Iterator[int]:
+    """Serve the webhook, which refuses in the words `refusal`, by the status `code` unless that is None; yield its port on 127.0.0.1."""
+    status = {"message": refusal} | ({} if code is None else {"code": code})
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = {"uid": review["request"]["uid"], "allowed": False, "status": {"message": refusal}}
+            answer = {"uid": review["request"]["uid"], "allowed": False, "status": status}
             body = json.dumps({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer}).encode()
             self.send_response(http.HTTPStatus.OK)
             self.send_header("Content-Type", "application/json")

@@ -185,6 +185,10 @@ async def hanging(_request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+async def empty(_request: web.Request) -> web.StreamResponse:
+    return web.Response()
+
+
 async def garbage(_request: web.Request) -> web.StreamResponse:
     return web.Response(body=b"\xff\xfe[[[[")
 
@@ -438,8 +442,9 @@ async def test_pod_that_stays_silent_is_asked_less_and_less_often(cache: Cache, 
     assert 3 <= silent.misses <= 15
 
 
-async def test_pods_from_before_the_start_are_unheard_until_they_answer_or_are_given_up(cache: Cache, pods: Pods) -> None:
-    pods.answer = failing
+@pytest.mark.parametrize("answer", [failing, empty])
+async def test_pods_from_before_the_start_are_unheard_until_they_answer_or_are_given_up(cache: Cache, pods: Pods, answer: Handler) -> None:
+    pods.answer = answer
     changed = Changed()
     prober = Prober(cache, on_change=changed, port=pods.port, interval_seconds=0.05)
     async with running(prober):

@@ -184,7 +184,7 @@ class Prober:
             key, pods, target, last = await self._questions.get()
             try:
                 body = await self._connections.fetch(target.address)
-                last.answered(body, None if body == last.body else parse_report(body, target))
+                last.answered(body, None if body and body == last.body else parse_report(body, target))
             except (OSError, errors.ReportInvalid) as error:
                 logger.debug("no report", pod_uid=target.uid, address=target.address, error=str(error) or type(error).__name__)
                 last.missed(self._clock(), interval_seconds=self._interval_seconds)

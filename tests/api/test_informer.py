@@ -43,7 +43,7 @@ async def running(informer: Informer) -> AsyncIterator[None]:
     task = asyncio.create_task(informer.run())
     try:
         async with asyncio.timeout(20):
-            await informer.wait_until_complete()
+            await informer.first_lists.wait()
         yield
     finally:
         task.cancel()
@@ -56,7 +56,7 @@ async def test_informer_is_complete_once_everything_owned_is_in_the_cache(cluste
     cache = Cache()
     informer = Informer(cluster, cache, on_change=Changes(), namespaces=(namespace,))
 
-    assert not informer.complete
+    assert not informer.first_lists.complete
     async with running(informer):
         assert [item["metadata"]["name"] for item in cache.all("ConfigMap")] == ["owned"]
 

@@ -9,6 +9,7 @@ import pytest
 from chatbot_operator import watch as watch_module
 from chatbot_operator.cache import Cache, ResourceKey
 from chatbot_operator.cluster import Cluster
+from chatbot_operator.first_lists import FirstLists
 from chatbot_operator.resource import API_VERSION, KIND, Manifest
 from chatbot_operator.watch import Watch
 
@@ -71,3 +72,25 @@ async def test_kopf_that_did_not_find_the_kind_looks_for_it_again(
         await cluster.create(chatbot(namespace, "new"))
 
         assert await seen.get() == ResourceKey(namespace, "new")
+
+
+async def test_namespace_is_looked_at_only_when_what_its_resources_own_was(cluster: Cluster, namespace: str) -> None:
+    await cluster.create(chatbot(namespace, "first"))
+    owned = FirstLists(("Deployment",), ("default", namespace))
+    owned.succeeded("Deployment", "default")
+    seen = asyncio.Queue[ResourceKey]()
+    watch = Watch(
+        cluster,
+        Cache(),
+        on_change=lambda key, _news: seen.put_nowait(key),
+        on_resync=lambda _key: None,
+        owned=owned,
+        namespaces=("default", namespace),
+    )
+
+    async with running(watch):
+        await watch.first_lists.wait()
+        assert seen.empty()
+
+        owned.succeeded("Deployment", namespace)
+        assert await seen.get() == ResourceKey(namespace, "first")

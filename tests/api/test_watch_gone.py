@@ -98,5 +98,6 @@ def test_operator_that_starts_without_one_of_its_namespaces_looks_after_the_othe
     wait_until(lambda: operator.get("/readyz"), lambda answer: answer == (200, "ok\n"), seconds=30)
     wait_until(operator.leads, seconds=30)
 
+    assert [line["namespace"] for line in operator.logged("no resource is looked after until all kinds can be listed")] == [DOOMED]
     act_on_an_edit(Namespace(plane, SPARED), "of-the-started")
     assert set(refusals(operator).values()) == {1}

@@ -3,7 +3,7 @@
 import pytest
 
 from chatbot_operator import errors
-from chatbot_operator.first_lists import FirstLists
+from chatbot_operator.first_lists import DENIED_SECONDS, FirstLists
 
 KINDS = ("Deployment", "Service")
 DENIED = errors.AccessDenied("no Role")
@@ -81,3 +81,31 @@ def test_refusal_is_said_aloud_once_until_a_list_succeeds_and_an_outage_never() 
     assert lists.failed("Deployment", None, DENIED)
     lists.succeeded("Service", None)
     assert lists.failed("Service", None, DENIED)
+
+
+def test_namespace_is_listed_once_all_its_kinds_are_whatever_is_complete_already() -> None:
+    lists = FirstLists(KINDS, ("a", "b"))
+    deny(lists, "a")
+    for kind in KINDS:
+        lists.succeeded(kind, "b")
+    assert lists.complete
+
+    listed = []
+    for kind in KINDS:
+        listed.append((lists.has("a"), lists.has("b")))
+        lists.succeeded(kind, "a")
+
+    assert listed == [(False, True), (False, True)]
+    assert lists.has("a")
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "status_code", "seconds"),
+    [(("a", "b"), 403, DENIED_SECONDS), (("a", "b"), 401, 4), (("a",), 403, 4), ((None,), 403, 4)],
+)
+def test_one_of_several_namespaces_that_denies_is_asked_seldom(
+    namespaces: tuple[str | None, ...], status_code: int, seconds: float
+) -> None:
+    error = errors.AccessDenied("no Role", status_code=status_code)
+
+    assert FirstLists(KINDS, namespaces).longest_pause_seconds(error, otherwise=4) == seconds

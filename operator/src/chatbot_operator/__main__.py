@@ -92,6 +92,7 @@ class Operator:
             self._cache,
             on_change=self._triggers.resource_changed,
             on_resync=self._triggers.look_again,
+            owned=self._informer.first_lists,
             heartbeats=self._heartbeats,
             namespaces=settings.watch_namespaces,
             resync_interval_seconds=settings.resync_interval_seconds,
@@ -108,9 +109,9 @@ class Operator:
         await self._cluster.wait_until_reachable()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._informer.run(), name="informer")
-            await self._informer.wait_until_complete()
+            await self._informer.first_lists.wait()
             group.create_task(self._watch.run(), name="watch")
-            await self._watch.wait_until_complete()
+            await self._watch.first_lists.wait()
             logger.info("caches complete", resources=len(self._cache.entries(KIND)))
             group.create_task(self._lead(), name="lead")
 
@@ -124,9 +125,9 @@ class Operator:
 
     def unready(self) -> Iterator[str]:
         """Name what was not listed yet."""
-        if not self._informer.complete:
+        if not self._informer.first_lists.complete:
             yield "the owned objects are not listed yet"
-        if not self._watch.complete:
+        if not self._watch.first_lists.complete:
             yield f"the {KIND}s are not listed yet"
 
     def _new_reconciler(self) -> Reconciler:

@@ -31,8 +31,6 @@ PAUSE_SECONDS: Final = 0.5
 _MANY: Final = frozenset({"Deployment", "EndpointSlice"})
 
 MAX_DELAY_SECONDS = 4.0
-DENIED_SECONDS = 60.0
-"""Between two tries to list what is denied, as all is in a namespace whose Roles were deleted with it."""
 SHORT_WATCH_SECONDS = 0.9
 """Less than the shortest watch that is asked for, 1 s."""
 HEARTBEAT_SECONDS = 300.0
@@ -75,22 +73,13 @@ class Informer:
         self._watch_timeout_seconds = watch_timeout_seconds
         self._sleep = sleep
         self._versions: dict[tuple[str, str | None], str] = {}
-        self._first_lists = FirstLists((*OWNED_KINDS, *OPTIONAL_KINDS), self._namespaces)
+        self.first_lists: Final = FirstLists((*OWNED_KINDS, *OPTIONAL_KINDS), self._namespaces)
         self._unserved = {(kind, namespace) for kind in OPTIONAL_KINDS for namespace in self._namespaces}
-
-    @property
-    def complete(self) -> bool:
-        """Whether every kind was listed once."""
-        return self._first_lists.complete
 
     @property
     def unserved(self) -> frozenset[str]:
         """The kinds that this cluster does not have (now), in no namespace."""
         return frozenset(kind for kind in OPTIONAL_KINDS if all((kind, namespace) in self._unserved for namespace in self._namespaces))
-
-    async def wait_until_complete(self) -> None:
-        """Return once every kind was listed."""
-        await self._first_lists.wait()
 
     async def run(self) -> None:
         """Follow every kind until cancelled."""
@@ -112,7 +101,7 @@ class Informer:
                 continue
             if served:
                 await self._follow_until_gone(kind, namespace)
-            self._first_lists.succeeded(kind, namespace)
+            self.first_lists.succeeded(kind, namespace)
             await self._sleep(self._resync_interval_seconds)
 
     async def _follow_until_gone(self, kind: str, namespace: str | None) -> None:
@@ -136,10 +125,10 @@ class Informer:
             except errors.ClusterError as error:
                 if kind in OPTIONAL_KINDS and isinstance(error, errors.ObjectNotFound | errors.AccessDenied):
                     raise
-                log = logger.warning if self._first_lists.failed(kind, namespace, error) else logger.debug
+                log = logger.warning if self.first_lists.failed(kind, namespace, error) else logger.debug
                 log("list failed, retrying", kind=kind, error=str(error))
-                most_seconds = DENIED_SECONDS if isinstance(error, errors.AccessDenied) else MAX_DELAY_SECONDS
-                delay_seconds = await self._pause(delay_seconds, at_most=most_seconds)
+                at_most = self.first_lists.longest_pause_seconds(error, otherwise=MAX_DELAY_SECONDS)
+                delay_seconds = await self._pause(delay_seconds, at_most=at_most)
 
     async def _pause(self, seconds: float, *, at_most: float = MAX_DELAY_SECONDS) -> float:
         await self._sleep(seconds * random.uniform(0.5, 1))  # noqa: S311 (spreads load, guards nothing)
@@ -174,7 +163,7 @@ class Informer:
         for entry in self._cache.replace(kind, listed, listed_at=int(version), namespace=namespace):
             self._on_change(Change(entry.key, entry.resource, News.INTENT))
         self._versions[kind, namespace] = version
-        self._first_lists.succeeded(kind, namespace)
+        self.first_lists.succeeded(kind, namespace)
         if (kind, namespace) in self._unserved:
             self._unserved.discard((kind, namespace))
             self._on_served()

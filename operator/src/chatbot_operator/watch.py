@@ -1,13 +1,13 @@
 """Runs kopf, which does one thing here: watch the ChatbotDeployments.
 
 The handler stores what it sees and enqueues its key; nothing that kopf does writes to the cluster. Each namespace has a kopf of its own,
-so that one which cannot be watched takes no other one along. A supervisor starts it again whenever it ends, which it does on watch
-errors other than 410, or begins no watch in time.
+so that one which cannot be watched takes no other one along, and is listed after the children of its resources. A supervisor starts it
+again whenever it ends, which it does on watch errors other than 410, or begins no watch in time.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import kopf
 import structlog
@@ -24,8 +24,6 @@ RESTART_SECONDS = 2.0
 DISCOVERY_SECONDS = 30.0
 """Within which kopf finds the kind and begins to list it. Did discovery not show it yet, kopf would wait for ever, and say nothing."""
 MAX_DELAY_SECONDS = 15.0
-DENIED_SECONDS = 60.0
-"""Between two tries to list what is denied, as all is in a namespace whose Roles were deleted with it."""
 HEARTBEAT_SECONDS = 300.0
 """Longer than a list of many pages takes, or fails."""
 
@@ -46,6 +44,7 @@ class Watch:
         *,
         on_change: Callable[[ResourceKey, News], None],
         on_resync: Callable[[ResourceKey], None],
+        owned: FirstLists | None = None,
         after_start: Callable[[], None] = lambda: None,
         heartbeats: Heartbeats | None = None,
         namespaces: tuple[str, ...] = (),
@@ -65,16 +64,8 @@ class Watch:
         self._watch_timeout_seconds = watch_timeout_seconds
         self._request_timeout_seconds = request_timeout_seconds
         self._sleep = sleep
-        self._first_lists = FirstLists((KIND,), self._namespaces)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the resources were listed once."""
-        return self._first_lists.complete
-
-    async def wait_until_complete(self) -> None:
-        """Return once the resources were listed."""
-        await self._first_lists.wait()
+        self._owned = owned
+        self.first_lists: Final = FirstLists((KIND,), self._namespaces)
 
     async def run(self) -> None:
         """List now and then, and watch in between, until cancelled."""
@@ -83,10 +74,19 @@ class Watch:
                 group.create_task(self._follow(namespace), name="watch")
 
     async def _follow(self, namespace: str | None) -> None:
+        await self._wait_for_owned(namespace)
         await self._list_at_last(namespace)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._resync(namespace), name="resync")
             group.create_task(self._supervise(namespace), name="watch")
+
+    async def _wait_for_owned(self, namespace: str | None) -> None:
+        """Return once what the resources own was listed, before which all of it would be taken for missing."""
+        if self._owned is not None and not self._owned.has(namespace):
+            self.first_lists.spare(KIND, namespace)
+            logger.warning("no resource is looked after until all kinds can be listed", namespace=namespace)
+            await self._owned.wait_for(namespace)
+            logger.info("all kinds were listed", namespace=namespace)
 
     def _see(self, type_: str | None, manifest: Manifest) -> None:
         manifest["metadata"].pop("managedFields", None)
@@ -108,13 +108,13 @@ class Watch:
             try:
                 await self._list(namespace)
             except errors.ClusterError as error:
-                log = logger.warning if self._first_lists.failed(KIND, namespace, error) else logger.debug
+                log = logger.warning if self.first_lists.failed(KIND, namespace, error) else logger.debug
                 hint = " (is the CRD installed?)" if isinstance(error, errors.ObjectNotFound) else ""
                 log("list of chatbotdeployments failed, retrying", error=f"{error}".strip() + hint, retry_in_seconds=delay_seconds)
                 await self._sleep(delay_seconds)
-                delay_seconds = min(delay_seconds * 2, DENIED_SECONDS if isinstance(error, errors.AccessDenied) else MAX_DELAY_SECONDS)
+                delay_seconds = min(delay_seconds * 2, self.first_lists.longest_pause_seconds(error, otherwise=MAX_DELAY_SECONDS))
             else:
-                self._first_lists.succeeded(KIND, namespace)
+                self.first_lists.succeeded(KIND, namespace)
                 self._heartbeats.promise(_loop(namespace), self._resync_interval_seconds + HEARTBEAT_SECONDS)
                 return
 

@@ -91,8 +91,19 @@ def test_accepts_the_examples(dry_run: DryRun, document: Manifest) -> None:
     assert _holds(dry_run.create(document)["spec"], document["spec"])
 
 
-def test_accepts_the_autoscaler_of_the_example(dry_run: DryRun) -> None:
-    autoscaler = list(yaml.safe_load_all((EXAMPLES_FOLDER / "hpa.yaml").read_text(encoding="utf-8")))[1]
+@pytest.fixture(scope="module")
+def scaled_objects(control_plane_with_crd: ControlPlane) -> Iterator[None]:
+    """The kind ScaledObject, as KEDA would bring it."""
+    definition = (TABLES / "scaledobjects.yaml").read_text(encoding="utf-8")
+    install(control_plane_with_crd, definition)
+    yield
+    control_plane_with_crd.kubectl("delete", "--filename=-", input=definition)
+
+
+@pytest.mark.usefixtures("scaled_objects")
+@pytest.mark.parametrize("example", ["hpa", "keda"])
+def test_accepts_the_autoscaler_of_the_example(dry_run: DryRun, example: str) -> None:
+    autoscaler = list(yaml.safe_load_all((EXAMPLES_FOLDER / f"{example}.yaml").read_text(encoding="utf-8")))[1]
 
     applied = dry_run.apply(autoscaler | {"metadata": autoscaler["metadata"] | {"namespace": "default"}})
 

@@ -1,6 +1,7 @@
 """The children as YAML that a person can review; `UPDATE_GOLDEN=1 pytest tests/golden` rewrites the files."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ DOCUMENTS: dict[str, list[dict[str, Any]]] = {
     file.stem: list(yaml.safe_load_all(file.read_text())) for file in (Path(__file__).parents[2] / "examples").glob("*.yaml")
 }
 EXAMPLES = {name: document for name, documents in DOCUMENTS.items() for document in documents if document["kind"] == KIND}
+SERVICE_README = Path(__file__).parents[2] / "service" / "README.md"
+PROMETHEUS_TRIGGER = {"serverAddress", "query", "threshold"}
+"""What KEDA's scaler `prometheus` demands, all else being optional (pkg/scalers/prometheus_scaler.go)."""
 RESOURCES = EXAMPLES | {
     "single": manifest_of({"replicas": 1}),
     "closed": manifest_of({"clientAuth": {"mode": "Token"}, "networkPolicy": {"from": [{"podSelector": {}}]}}),
@@ -65,3 +69,16 @@ def test_autoscaler_of_an_example_is_the_only_one_to_decide(name: str) -> None:
     target = {"apiVersion": example["apiVersion"], "kind": example["kind"], "name": example["metadata"]["name"]}
     assert autoscaler["spec"]["scaleTargetRef"] == target
     assert not {"replicas", "autoscaling"} & example["spec"].keys()
+
+
+def test_keda_asks_for_what_the_service_exports_and_the_pod_monitor_names_so() -> None:
+    example, autoscaler = DOCUMENTS["keda"]
+    [trigger] = autoscaler["spec"]["triggers"]
+    [(metric, job)] = re.findall(r'^sum\((\w+)\{job="([^"]+)"\}\)$', trigger["metadata"]["query"])
+
+    children = {child["kind"]: child for child in _children("keda")}
+    label = children["PodMonitor"]["spec"]["jobLabel"]
+    assert job == children["Deployment"]["spec"]["template"]["metadata"]["labels"][label] == example["metadata"]["name"]
+    assert f"| `{metric}` | gauge |" in SERVICE_README.read_text()  # a table that is compared with a scrape
+    assert (trigger["type"], trigger["metricType"]) == ("prometheus", "AverageValue")
+    assert trigger["metadata"].keys() == PROMETHEUS_TRIGGER

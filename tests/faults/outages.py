@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chatbot_operator.resource import KIND
+from chatbot_operator.resource import KIND, Manifest
 from chatbot_operator.settings import Settings
 from devcluster import processes
 from devcluster.controlplane import ControlPlane
@@ -23,6 +23,7 @@ from tests.waiting import wait_until
 
 NAMESPACE = "team"
 SPEC = {"replicas": 0, "image": "chat:1", "systemPrompt": "Be brief."}
+WITH_PODS = {**SPEC, "replicas": 2, "rollout": {"minReadySeconds": 0}}
 BACK_SECONDS = 120
 CONTROLLERS_BACK_SECONDS = 120
 """After which Kubernetes' own controllers look again for an API server that was gone; they make a resource Ready."""
@@ -87,18 +88,28 @@ def right(team: Team, name: str) -> bool:
     return not deviations(resource, team.children_of(name), settings=Settings(service_image=SERVICE_IMAGE, namespace=team.namespace))
 
 
+def status(team: Team, name: str) -> Manifest:
+    """Return what a resource says of itself."""
+    found: Manifest = (team.get(KIND, name) or {})["status"]
+    return found
+
+
 def survive(of: Fragile, outage: Outage, seconds: float) -> None:
-    """Break the API server for so long: afterwards the same process goes on where it was, and has written what was asked for alone."""
+    """Break the API server for so long: afterwards the same process goes on where it was, and has written what was asked for alone.
+
+    Pods that were ready are not said to be anything else because it was blind.
+    """
     team, operator = of.team, of.operator
     untouched, edited, new = new_name("untouched"), new_name("edited"), new_name("new")
-    for name in (untouched, edited):
-        team.apply(name, SPEC)
+    team.apply(untouched, WITH_PODS)
+    team.apply(edited, SPEC)
     wait_until(
-        lambda: [team.get(KIND, name) for name in (untouched, edited)],
+        lambda: [team.look(name) for name in (untouched, edited)],
         lambda seen: all(map(is_settled, seen)),
         seconds=CONTROLLERS_BACK_SECONDS,
     )
     operator.wait_until_idle()
+    before = status(team, untouched)
     outages, since = len(operator.logged("kubernetes api unreachable")), datetime.now(UTC)
 
     with outage(team.plane):
@@ -115,3 +126,5 @@ def survive(of: Fragile, outage: Outage, seconds: float) -> None:
     wait_until(operator.leads, seconds=BACK_SECONDS)
     operator.wait_until_idle()
     assert [write for write in writes(team.plane, of.account.user) if write.began > since and write.name.startswith(untouched)] == []
+    assert (before["state"], before["readyReplicas"]) == ("Ready", WITH_PODS["replicas"])
+    assert status(team, untouched) == before

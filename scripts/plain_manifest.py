@@ -20,8 +20,8 @@ _HEAD: Final = """\
 #   kubectl apply --filename deploy/k8s-deployment.yaml
 #   kubectl rollout status deployment/general-purpose-chatbot
 #   kubectl scale deployment general-purpose-chatbot --replicas=5    (until this file is applied again)
-# The cluster's nodes must find the image: push what scripts/build.sh built to your registry and say where it is,
-#   kubectl set image deployment/general-purpose-chatbot chatbot=registry.example.com/chatbots/general-purpose-chatbot:…
+# With the image from a registry of yours, where docs/installing.md brings it, the second command is
+#   sed 's#image: general#image: registry.example.com/chatbots/general#' deploy/k8s-deployment.yaml | kubectl apply --filename=-
 # The pods may connect to name servers and to port 443 alone (NetworkPolicy): another port of ANTHROPIC_BASE_URL needs a rule there.
 """
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
@@ -9,25 +10,59 @@ import pytest
 from scripts.chat import stream_answer
 from scripts.commands import Tools
 from tests.cluster.callers import Caller
-from tests.cluster.places import ROOT, Place, new_namespace
+from tests.cluster.places import ROOT, Manifest, Place, namespace_manifest, new_namespace
+from tests.docs.pages import DOCS, blocks, command_lines
 
 pytestmark = pytest.mark.cluster
 
 NAME = "general-purpose-chatbot"
+DOCUMENTED = "tests/cluster/test_plain.py::test_three_pods_are_ready_as_it_stands_though_nobody_reaches_anthropic_here"
+RESOLVE = ("/opt/chatbot/bin/python", "-c", "import socket; print(socket.gethostbyname('api.anthropic.com'))")
+NOBODYS = "192.0.2.1"
+"""Of RFC 5737."""
+NOWHERE: tuple[Manifest, ...] = (
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "anthropic"}, "spec": {"clusterIP": "None", "ports": [{"port": 443}]}},
+    {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "anthropic", "labels": {"kubernetes.io/service-name": "anthropic"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [NOBODYS], "hostname": "api"}],
+        "ports": [{"port": 443}],
+    },
+)
+"""In a namespace `com`, where a pod's resolver looks first for api.anthropic.com, by its search domain svc.cluster.local."""
 
 
 @pytest.fixture(scope="module")
-def plain(tools: Tools) -> Iterator[Place]:
-    """The manifest, applied under the restricted Pod Security standard, with the simulator of its namespace as its upstream."""
+def nowhere(tools: Tools) -> Iterator[None]:
+    """Anthropic's API is out of every pod's reach, on whatever machine: one that answers would refuse the tests' key."""
+    tools.kubectl("apply", "--server-side", "--filename=-", stdin=namespace_manifest("com"))
+    for manifest in NOWHERE:
+        tools.kubectl("apply", "--namespace=com", "--filename=-", stdin=json.dumps(manifest))
+    yield
+    tools.kubectl("delete", "namespace", "com", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def applied(tools: Tools, nowhere: None) -> Iterator[Place]:
+    """The manifest as it stands, applied by the page's commands under the restricted Pod Security standard."""
+    (block,) = (block for block in blocks(DOCS / "installing.md") if DOCUMENTED in block.tests)
     with new_namespace(tools, "plain", chatbot=NAME) as place:
-        simulator = (ROOT / "examples/simulator.yaml").read_text().replace("chatbot-demo", place.namespace)
-        place.kubectl("apply", "--filename=-", stdin=simulator)
-        place.kubectl("create", "secret", "generic", "chatbot-secrets", "--from-literal=anthropic-api-key=demo")
-        place.kubectl("apply", "--filename", str(ROOT / "deploy/k8s-deployment.yaml"))
-        upstream = f"ANTHROPIC_BASE_URL=http://anthropic-simulator.{place.namespace}.svc:8000"
-        place.kubectl("set", "env", f"deployment/{NAME}", upstream, "DEBUG_ENDPOINTS=true")
-        rolled_out(place)
+        for line in command_lines(block):
+            place.kubectl(*shlex.split(line)[1:], stdin="demo\n")
         yield place
+
+
+@pytest.fixture(scope="module")
+def plain(applied: Place) -> Place:
+    """The same with the simulator, in its namespace, as its upstream."""
+    simulator = (ROOT / "examples/simulator.yaml").read_text().replace("chatbot-demo", applied.namespace)
+    applied.kubectl("apply", "--filename=-", stdin=simulator)
+    upstream = f"ANTHROPIC_BASE_URL=http://anthropic-simulator.{applied.namespace}.svc:8000"
+    applied.kubectl("set", "env", f"deployment/{NAME}", upstream, "DEBUG_ENDPOINTS=true")
+    rolled_out(applied)
+    return applied
 
 
 def rolled_out(place: Place) -> None:
@@ -40,11 +75,16 @@ def admin(place: Place, pod: str, path: str) -> str:
     return place.kubectl("get", "--raw", f"/api/v1/namespaces/{place.namespace}/pods/{pod}:9090/proxy{path}")
 
 
-def test_three_pods_are_ready_without_a_custom_resource(plain: Place) -> None:
-    deployment = plain.deployment()
+def test_three_pods_are_ready_as_it_stands_though_nobody_reaches_anthropic_here(applied: Place) -> None:
+    deployment = applied.deployment()
+    pod = applied.ready_pods()[0]
+    report = json.loads(admin(applied, pod, "/report"))
+    resolved = applied.tools.kubectl("exec", pod, f"--namespace={applied.namespace}", "--", *RESOLVE)
 
+    assert resolved.strip() == NOBODYS
     assert deployment["status"]["readyReplicas"] == 3
     assert "ownerReferences" not in deployment["metadata"]
+    assert report["credentials"]["state"] == "Unverified"
 
 
 def test_the_service_leads_to_an_answer(plain: Place) -> None:

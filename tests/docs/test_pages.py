@@ -99,3 +99,11 @@ def test_troubleshooting_explains_every_state_and_no_reason_that_is_none() -> No
 
     assert told == {reason.lower() for reason in REASONS}
     assert all(f"| `{state}` |" in text for state in State)
+
+
+def test_the_readme_names_every_state_and_leaves_what_it_means_to_one_page() -> None:
+    text = (ROOT / "README.md").read_text()
+    row = re.compile(r"^\| `?Stalled`? \|", re.MULTILINE)
+
+    assert [state for state in State if f"`{state}`" not in text] == []
+    assert [page.name for page in EVERYWHERE if row.search(page.read_text())] == ["troubleshooting.md"]

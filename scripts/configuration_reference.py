@@ -21,8 +21,9 @@ The chat service reads its environment once, at its start. Generated from its se
 for Compose and shells. A wrong environment ends the process with code 2 and one line for each variable; an empty variable is an unset one.
 
 Durations are written like `1m30s` or `250ms`, lists with commas. With the operator a variable is set by the field of the
-[resource](resource.md) that stands beside it, and by no other means: `spec.env` refuses these names. Where no field stands, the operator
-sets what the variable must be in a pod, or leaves the default.
+[resource](resource.md) that stands beside it; `spec.env` refuses these names. Where no field stands, the operator sets what the variable
+must be in a pod, or leaves it alone: the default holds, unless `kubectl set env` sets another value in the Deployment, as for
+[profiles](operations.md#profiles).
 
 These must not contradict each other:
 

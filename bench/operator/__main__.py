@@ -32,9 +32,9 @@ METHOD = (
     "polled as often, and writes its status as seldom; it has no autoscaling, no Events, and says nothing of why pods fail. Requests, "
     "and what was timed, are from the audit log; CPU time is the scheduler's. The floor applies the same and one status once. Resources "
     f"are created, changed and robbed of a child at a fixed pace; while {MOST_ON_THEIR_WAY} are on their way to Ready, which they are "
-    "where the control plane is behind, no more are created. Idle is "
-    f"{FULL.idle_seconds:.0f} s without a change, in a short round {SHORT.idle_seconds:.0f}. Renewals of the Lease and watches are not "
-    "counted."
+    "where the control plane is behind, no more are created; a hundred share "
+    f"a namespace. Idle is {FULL.idle_seconds:.0f} s without a change, in a short round {SHORT.idle_seconds:.0f}. Renewals of the Lease "
+    "and watches are not counted."
 )
 
 

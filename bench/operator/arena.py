@@ -11,13 +11,12 @@ from bench.operator.audit import AuditLog
 from bench.operator.candidates import NAMESPACE
 from bench.operator.installed import HERE, ROOT
 from bench.operator.network import PODS
+from bench.operator.paths import DEPLOYMENTS, RESOURCES, namespace_of, resource_name
 from devcluster import binaries, processes
 from devcluster.controlplane import ControlPlane, control_plane
 
 ACCOUNT = "bench-candidate"
 CRD = ROOT / "crds/chatbotdeployments.chatbot.dev.yaml"
-RESOURCES = f"/apis/chatbot.dev/v1alpha1/namespaces/{NAMESPACE}/chatbotdeployments"
-DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
 NODE = "played"
 PODS_PER_RESOURCE = 2
 UNHINDERED = ("--kube-api-qps=2000", "--kube-api-burst=4000")
@@ -35,16 +34,21 @@ class Arena:
     audit: AuditLog
     ready: Readiness
 
+    def make_namespaces(self, resources: int) -> None:
+        """Create the namespaces of so many resources."""
+        for namespace in sorted({namespace_of(resource_name(position)) for position in range(resources)}):
+            _make_namespace(self.api, namespace)
+
     def create(self, name: str) -> int:
         """Create a resource and return its generation."""
         spec = {"replicas": PODS_PER_RESOURCE, "credentials": {"secretRef": {"name": "chatbot-secrets"}}}
         body = {"apiVersion": "chatbot.dev/v1alpha1", "kind": "ChatbotDeployment", "metadata": {"name": name}, "spec": spec}
-        return int(self.api.request("POST", RESOURCES, body)["metadata"]["generation"])
+        return int(self.api.request("POST", RESOURCES.of(name), body)["metadata"]["generation"])
 
     def change(self, name: str, *, max_tokens: int) -> int:
         """Change what the pods are started with, and return the generation."""
         patch = {"spec": {"model": {"maxTokens": max_tokens}}}
-        return int(self.api.request("PATCH", f"{RESOURCES}/{name}", patch, content_type=MERGE)["metadata"]["generation"])
+        return int(self.api.request("PATCH", RESOURCES.one(name), patch, content_type=MERGE)["metadata"]["generation"])
 
     def delete(self, path: str) -> None:
         """Delete a child."""
@@ -53,7 +57,7 @@ class Arena:
     def is_available(self, name: str) -> bool:
         """Tell whether the Deployment of this name is there, and its pods have been ready for long enough."""
         try:
-            deployment = self.api.request("GET", f"{DEPLOYMENTS}/{name}")
+            deployment = self.api.request("GET", DEPLOYMENTS.one(name))
         except Refused:
             return False
         return bool(deployment.get("status", {}).get("availableReplicas") == PODS_PER_RESOURCE)
@@ -74,18 +78,22 @@ def arena(folder: Path, stub: Path) -> Iterator[Arena]:
     shutil.rmtree(folder, ignore_errors=True)
     with control_plane(folder, schedules=True, controller_flags=UNHINDERED) as plane, closing(Api(plane)) as api:
         plane.kubectl("apply", "--server-side", "--filename", str(CRD))
-        api.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        _make_namespace(api, NAMESPACE)
         processes.wait_until(lambda: _is_served(api), what="the resources to be served", timeout_seconds=_READY_SECONDS)
         _play_node(plane, api)
         kubeconfig = plane.write_kubeconfig(folder / "candidate.kubeconfig", user=ACCOUNT, groups=("system:masters",))
         processes.start(plane.state, "stub", [stub], environment={"KUBECONFIG": str(plane.kubeconfig)})
-        with readiness(plane, RESOURCES) as ready, closing(AuditLog(plane.audit_log, users=(ACCOUNT, USER))) as audit:
+        with readiness(plane, RESOURCES.path) as ready, closing(AuditLog(plane.audit_log, users=(ACCOUNT, USER))) as audit:
             yield Arena(plane, kubeconfig, api, audit, ready)
+
+
+def _make_namespace(api: Api, name: str) -> None:
+    api.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
 
 def _is_served(api: Api) -> bool:
     try:
-        api.request("GET", RESOURCES)
+        api.request("GET", RESOURCES.path)
     except Refused:
         return False
     return True

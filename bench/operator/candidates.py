@@ -66,7 +66,7 @@ def floor(programs: Programs) -> Candidate:
     """Return the bare applies."""
 
     def command(place: Place) -> Command:
-        return Command([programs.floor, f"--namespace={NAMESPACE}", f"--image={IMAGE}"], {"KUBECONFIG": str(place.kubeconfig)})
+        return Command([programs.floor, f"--image={IMAGE}"], {"KUBECONFIG": str(place.kubeconfig)})
 
     return Candidate(FLOOR, go_version(), None, command)
 

@@ -11,10 +11,11 @@ from http.client import HTTPException
 from pathlib import Path
 
 from bench.operator.api import Refused
-from bench.operator.arena import ACCOUNT, DEPLOYMENTS, PODS_PER_RESOURCE, Arena
+from bench.operator.arena import ACCOUNT, PODS_PER_RESOURCE, Arena
 from bench.operator.audit import Request
-from bench.operator.candidates import NAMESPACE, OPERATOR, Candidate, Place
+from bench.operator.candidates import OPERATOR, Candidate, Place
 from bench.operator.figures import Figure, Measured, Verb, percentile
+from bench.operator.paths import CHILDREN, DEPLOYMENTS, resource_name
 from bench.service.processes import Ended, Program, running
 from devcluster.processes import wait_until
 
@@ -33,14 +34,6 @@ MOST_ON_THEIR_WAY = 80
 pace. Behind its queue, minutes long at a fixed pace, each would cost the candidate more for every minute that it waits."""
 OTHERS_IDLE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
-DELETED = (
-    f"/apis/networking.k8s.io/v1/namespaces/{NAMESPACE}/networkpolicies",
-    f"/apis/policy/v1/namespaces/{NAMESPACE}/poddisruptionbudgets",
-    f"/api/v1/namespaces/{NAMESPACE}/services",
-    f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts",
-    DEPLOYMENTS,
-)
-"""A child of each kind; with the Deployment go its pods."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,7 @@ def measure(candidate: Candidate, arena: Arena, folder: Path, *, resources: int,
     """Start the candidate, measure it, end it. What goes wrong is noted, and ends at most this candidate's round."""
     phases = _Phases(candidate, arena, folder, resources, core, extent)
     try:
+        arena.make_namespaces(resources)
         if candidate.lease is None:
             phases.apply_once()
         else:
@@ -98,7 +92,7 @@ class _Phases:
 
     def apply_once(self) -> None:
         """Have every resource's children applied once."""
-        for name in map(_name, range(self.resources)):
+        for name in map(resource_name, range(self.resources)):
             self.arena.create(name)
         self.arena.audit.read()
         with self._program(POLL_SECONDS) as program:
@@ -174,11 +168,11 @@ class _Phases:
 
     def _restore(self, program: Program) -> None:
         """Delete children at a fixed pace, each of another resource, and wait for the pods that went with some."""
-        paths = itertools.cycle(DELETED)
+        kinds = itertools.cycle(CHILDREN)
         without_pods = []
         for name in self._paced(self._samples, self.extent.deletions_per_second):
-            self.arena.delete(f"{(path := next(paths))}/{name}")
-            if path == DEPLOYMENTS:
+            self.arena.delete((kind := next(kinds)).one(name))
+            if kind is DEPLOYMENTS:
                 without_pods.append(name)
         requests: list[Request] = []
         end = time.monotonic() + RESTORE_SECONDS
@@ -206,7 +200,7 @@ class _Phases:
         due = time.monotonic()
         for position in range(count):
             time.sleep(max(0.0, due - time.monotonic()))
-            yield _name(position)
+            yield resource_name(position)
             due = max(due, time.monotonic() - 1) + 1 / per_second
 
     @property
@@ -273,7 +267,3 @@ def _creates(request: Request) -> bool:
 
 def _first_of_each(requests: list[Request]) -> list[Request]:
     return list({request.name: request for request in reversed(requests)}.values())
-
-
-def _name(position: int) -> str:
-    return f"bot-{position:05d}"

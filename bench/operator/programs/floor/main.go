@@ -42,7 +42,6 @@ type cluster struct {
 }
 
 func main() {
-	namespace := flag.String("namespace", "bench", "where the resources are")
 	image := flag.String("image", "", "image of the chat pods")
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
@@ -53,7 +52,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := (&cluster{transport, config.Host, *image}).applyAll(*namespace); err != nil {
+	if err := (&cluster{transport, config.Host, *image}).applyAll(); err != nil {
 		log.Fatal(err)
 	}
 	ended := make(chan os.Signal, 1)
@@ -62,8 +61,8 @@ func main() {
 	<-ended
 }
 
-func (c *cluster) applyAll(namespace string) error {
-	answer, err := c.http.Get(c.host + "/" + fmt.Sprintf(plurals["ChatbotDeployment"], namespace))
+func (c *cluster) applyAll() error {
+	answer, err := c.http.Get(c.host + "/apis/chatbot.dev/v1alpha1/chatbotdeployments")
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,9 @@ from devcluster.controlplane import ControlPlane
 from devcluster.node import KUBELET
 from devcluster.state import state_folder
 from scripts.commands import Tools
-from scripts.installation import CRD, IMAGES, RELEASE, SYSTEM_NAMESPACE, archive
-from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, namespace_manifest
+from scripts.installation import CRD, IMAGES, OPERATOR, RELEASE, SYSTEM_NAMESPACE, archive
+from tests.api.operator_process import complaints
+from tests.cluster.places import NAMESPACE_LABEL, ROOT, UPSTREAM_NAMESPACE, Manifest, namespace_manifest
 
 DEMO = "chatbot.dev/demo"
 OFTEN = '--set-json=extraEnv=[{"name": "OPERATOR_REPORT_INTERVAL_SECONDS", "value": "5"}]'
@@ -81,10 +82,16 @@ def tools(devcluster: ControlPlane) -> Tools:
 
 
 @pytest.fixture(scope="session")
-def installed(devcluster: ControlPlane, tools: Tools) -> Iterator[Tools]:
+def complained() -> list[str]:
+    """What was unexpected of an operator that is removed before the session ends."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def installed(devcluster: ControlPlane, tools: Tools, complained: list[str]) -> Iterator[Tools]:
     """The operator, installed by `helm install --wait`, and a simulator for it to talk to; all of it removed at the end.
 
-    The last tests of a session may have removed the cluster, and all of it with that.
+    The last tests of a session may have removed the cluster, and all of it with that. No replica may have ended, or logged an error.
     """
     _remove(tools)
     for name in (SYSTEM_NAMESPACE, UPSTREAM_NAMESPACE):
@@ -94,9 +101,29 @@ def installed(devcluster: ControlPlane, tools: Tools) -> Iterator[Tools]:
     chart = str(ROOT / "charts" / "chatbot-operator")
     tools.helm("install", RELEASE, chart, f"--namespace={SYSTEM_NAMESPACE}", OFTEN, "--wait", "--timeout=2m")
     tools.kubectl("rollout", "status", "deployment/anthropic-simulator", f"--namespace={UPSTREAM_NAMESPACE}", "--timeout=2m")
+    assert running_replicas(tools) != []
     yield tools
     if processes.running(devcluster.state, KUBELET):
+        complained += unexpected_of_the_operator(tools)
         _remove(tools)
+    assert complained == []
+
+
+def running_replicas(tools: Tools) -> list[Manifest]:
+    """Return the operator's running pods."""
+    selectors = (f"--selector=app.kubernetes.io/name={OPERATOR}", "--field-selector=status.phase=Running")
+    pods: list[Manifest] = tools.kubectl_json("get", "pods", f"--namespace={SYSTEM_NAMESPACE}", *selectors, "--output=json")["items"]
+    return pods
+
+
+def unexpected_of_the_operator(tools: Tools) -> list[str]:
+    """Return the lines of the replicas' logs that speak of a defect, and which of them were started again."""
+    found = []
+    for pod in running_replicas(tools):
+        name, [container] = pod["metadata"]["name"], pod["status"]["containerStatuses"]
+        found += [f"{name} was started again {restarts} times"] if (restarts := container["restartCount"]) else []
+        found += complaints(tools.kubectl("logs", name, f"--namespace={SYSTEM_NAMESPACE}").splitlines())
+    return found
 
 
 def _remove(tools: Tools) -> None:
@@ -106,8 +133,9 @@ def _remove(tools: Tools) -> None:
 
 
 @pytest.fixture(scope="session")
-def emptied(tools: Tools) -> None:
+def emptied(tools: Tools, complained: list[str]) -> None:
     """What `installed` made is gone again: whoever disturbs the cluster, or installs the demo, begins with an empty one."""
+    complained += unexpected_of_the_operator(tools)
     _remove(tools)
 
 

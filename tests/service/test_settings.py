@@ -25,7 +25,6 @@ PROMISED = {
     "MAX_REQUEST_SIZE": "10485760",
     "RATE_LIMIT_RPS": "100",
     "RATE_LIMIT_ENABLED": "true",
-    "CORS_ALLOWED_ORIGINS": "",
     "LOG_LEVEL": "info",
     "LOG_FORMAT": "json",
     "HEALTH_CHECK_TIMEOUT": "10s",
@@ -54,6 +53,7 @@ def test_an_empty_environment_is_a_whole_configuration() -> None:
 
     assert (settings.port, settings.admin_port, settings.claude_model) == (8080, 9090, "claude-sonnet-5-5")
     assert (settings.request_timeout, settings.anthropic_max_retries, settings.max_request_size) == (30, 3, 10_485_760)
+    assert settings.cors_allowed_origins == ()
 
 
 @pytest.mark.parametrize(("name", "value"), PROMISED.items())

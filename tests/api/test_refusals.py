@@ -1,6 +1,8 @@
 """What an operator says of a child that it may not write, and what it does once it may: conflicts, quotas, policies, webhooks."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -73,14 +75,22 @@ def test_transition_to_stalled_is_told_as_an_event(team: Namespace, bot: str) ->
     assert [(event["type"], event["reason"]) for event in told] == [("Warning", "Conflict")]
 
 
+@contextmanager
+def quota(team: Namespace, name: str, hard: str) -> Iterator[None]:
+    """Limit the namespace, which is the whole module's, until the block ends; what is limited is counted when it begins."""
+    team.kubectl("create", "quota", name, f"--hard={hard}")
+    try:
+        wait_until(lambda: team.get("quota", name), lambda quota: quota and quota["status"].get("used"))
+        yield
+    finally:
+        team.kubectl("delete", "quota", name)
+
+
 def test_refusal_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
     count = "count/networkpolicies.networking.k8s.io"
-    team.kubectl("create", "quota", bot, f"--hard={count}=0")
-    wait_until(lambda: team.get("quota", bot), lambda quota: quota and quota["status"].get("used"))
-
-    team.apply(bot)
-    stalled = wait_until(lambda: team.condition(bot, "Stalled"))
-    team.kubectl("delete", "quota", bot)
+    with quota(team, bot, f"{count}=0"):
+        team.apply(bot)
+        stalled = wait_until(lambda: team.condition(bot, "Stalled"))
 
     assert stalled is not None
     assert stalled["reason"] == "ApplyRefused"
@@ -106,12 +116,9 @@ def test_refusal_of_pods_by_pod_security_is_shown_in_the_words_of_the_api_server
 
 
 def test_refusal_of_pods_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
-    team.kubectl("create", "quota", bot, "--hard=pods=0")
-    wait_until(lambda: team.get("quota", bot), lambda quota: quota and "pods" in quota["status"].get("used", {}))
-
-    team.apply(bot, replicas=1)
-    refused = wait_until(lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused")
-    team.kubectl("delete", "quota", bot)
+    with quota(team, bot, "pods=0"):
+        team.apply(bot, replicas=1)
+        refused = wait_until(lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused")
 
     assert refused is not None
     assert refused["message"].startswith(f'Pods cannot be created: pods "{bot}-')
@@ -132,7 +139,7 @@ def network_policies_wait_for(team: Namespace, words: str) -> None:
     wait_until(refusal, lambda refused: words in refused)
 
 
-@pytest.mark.parametrize("code", [None, 500])
+@pytest.mark.parametrize("code", [None, 409])
 def test_refusal_by_a_webhook_is_shown_in_its_words(team: Namespace, bot: str, code: int | None) -> None:
     with answering_webhook(team.plane, refusal="not on a Sunday", code=code) as port, registered_webhook(team.plane, team.name, port=port):
         network_policies_wait_for(team, "not on a Sunday")
@@ -144,6 +151,18 @@ def test_refusal_by_a_webhook_is_shown_in_its_words(team: Namespace, bot: str, c
     words = 'admission webhook "policies.example.com" denied the request: not on a Sunday'
     assert stalled["message"] == f"The API server refuses NetworkPolicy {bot}: {words}. Mend that; it is tried again by itself."
     assert team.get("deployment", bot) is not None
+
+
+def test_failure_that_a_webhook_tells_of_is_shown_in_its_words_and_waited_for(team: Namespace, bot: str) -> None:
+    with answering_webhook(team.plane, refusal="no database", code=500) as port, registered_webhook(team.plane, team.name, port=port):
+        network_policies_wait_for(team, "no database")
+        team.apply(bot)
+        waiting = wait_until(lambda: team.condition(bot, "Reconciling"), lambda found: found and found["reason"] == "WebhookUnavailable")
+        assert team.get("deployment", bot) is not None
+
+    assert waiting is not None
+    assert 'admission webhook "policies.example.com" denied the request: no database' in waiting["message"]
+    wait_until(lambda: team.get("networkpolicy", bot), seconds=30)
 
 
 def test_webhook_that_does_not_answer_is_named_and_waited_for(team: Namespace, bot: str) -> None:

@@ -67,7 +67,7 @@ def test_object_without_a_version_is_an_outage(answer: object) -> None:
         check_object(answer, what="watch /x")
 
 
-DENIED_BY_A_WEBHOOK = b'{"message":"admission webhook \\"a.b\\" denied the request: no","details":{"causes":[{"field":"metadata.uid"}]}}'
+DENIED_BY_A_WEBHOOK = b'{"message":"admission webhook \\"a.b\\" denied the request: no"}'
 DENIED_BY_A_POLICY = b"{\"message\":\"b is forbidden: ValidatingAdmissionPolicy 'p' with binding 'q' denied request: no\"}"
 
 
@@ -79,7 +79,8 @@ DENIED_BY_A_POLICY = b"{\"message\":\"b is forbidden: ValidatingAdmissionPolicy 
         (409, b'{"details":{"causes":["not an object"]}}', errors.ObjectConflict),
         (410, b"{}", errors.WatchExpired),
         (500, b'{"message":{"not":"a text"}}', errors.ClusterUnavailable),
-        *((code, DENIED_BY_A_WEBHOOK, errors.RequestRefused) for code in (400, 401, 404, 409, 410, 429, 500, 503)),
+        *((code, DENIED_BY_A_WEBHOOK, errors.RequestRefused) for code in (400, 401, 403, 404, 409, 410)),
+        *((code, DENIED_BY_A_WEBHOOK, errors.WebhookUnavailable) for code in (429, 500, 503)),
         (401, DENIED_BY_A_POLICY, errors.RequestRefused),
         (422, b'{"message":"conflict","details":{"causes":[{"field":"metadata.uid"}]}}', errors.ObjectConflict),
         (500, b'{"message":"Internal error occurred: failed calling webhook \\"a\\": EOF"}', errors.WebhookUnavailable),

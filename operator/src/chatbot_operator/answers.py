@@ -23,7 +23,7 @@ _MUCH_BYTES: Final = 1 << 16
 _RBAC_REFUSAL: Final = re.compile(r'User ".*" cannot \w+ resource')
 _WEBHOOK_FAILURE: Final = "failed calling webhook"
 _ADMISSION_REFUSAL: Final = re.compile(r'admission webhook ".*" denied the request|ValidatingAdmissionPolicy \'.*\' denied request')
-"""Who refuses in these words chose the code of the answer, which so says nothing of the API server."""
+"""Who refuses in these words chose the code of the answer: an outage, a conflict or a missing right by it is not the API server's."""
 _KINDS: Final[dict[int, type[errors.ClusterError]]] = {
     401: errors.AccessDenied,
     403: errors.AccessDenied,
@@ -52,16 +52,17 @@ def failure_of(status_code: int, body: bytes, *, what: str, retry_after: str | N
 
 
 def _kind_of(status_code: int, message: str) -> type[errors.ClusterError]:
+    other = errors.RequestRefused if 400 <= status_code < 500 else errors.ClusterUnavailable  # noqa: PLR2004
+    usual = _KINDS.get(status_code, other)
+    if _ADMISSION_REFUSAL.search(message):
+        return errors.WebhookUnavailable if usual is errors.ClusterUnavailable else errors.RequestRefused
     match status_code:
-        case _ if _ADMISSION_REFUSAL.search(message):
-            return errors.RequestRefused
         case 403 if not _RBAC_REFUSAL.search(message):  # admission's: quota, Pod Security, policies, webhooks
             return errors.RequestRefused
         case 500 if _WEBHOOK_FAILURE in message:
             return errors.WebhookUnavailable
         case _:
-            other = errors.RequestRefused if 400 <= status_code < 500 else errors.ClusterUnavailable  # noqa: PLR2004
-            return _KINDS.get(status_code, other)
+            return usual
 
 
 def decode(data: bytes, *, what: str) -> Manifest:

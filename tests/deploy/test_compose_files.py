@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.docs.pages import blocks
+
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("docker-compose.yml", "deploy/docker-compose.prod.yml")
 
@@ -39,3 +41,15 @@ def test_limits_and_reservations_of_production() -> None:
 def test_the_settings_are_beside_the_production_file_too() -> None:
     """Docker-compose 1.29 takes what it puts into a file from the `.env` beside the first file that it is given."""
     assert (ROOT / "deploy/.env").readlink() == Path("../.env")
+
+
+def test_the_folders_that_are_mounted_for_keys_and_tokens_are_in_no_commit() -> None:
+    """Not asked of git, which the build need not have."""
+    (override,) = (yaml.safe_load(block.text) for block in blocks(ROOT / "docs/compose.md") if block.language == "yaml")
+    (own,) = (volume.partition(":")[0] for volume in override["services"]["chatbot"]["volumes"])
+    (production,) = service_of(ROOT / "deploy/docker-compose.prod.yml", "chatbot")["volumes"]
+    folders = [ROOT / own, (ROOT / "deploy" / production["source"]).resolve()]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+    assert {".env", "/docker-compose.override.yml"} <= set(ignored)
+    assert [folder for folder in folders if f"/{folder.relative_to(ROOT)}/" not in ignored] == []

@@ -3,6 +3,7 @@
 - `crds/chatbotdeployments.chatbot.dev.yaml`: the custom resource definition, from the operator's models
 - `charts/chatbot-operator/files/chatbotdeployments.chatbot.dev.yaml`: the same bytes, because a chart cannot read files outside its folder
 - `charts/*/Chart.yaml`, `examples/simulator.yaml`, the distributions' `*/pyproject.toml`: their versions, from VERSION
+- `deploy/flux/chatbots.yaml`, the tag of the charts: from VERSION
 - `charts/chatbot/values.schema.json` and the fields of the spec in `charts/chatbot/values.yaml`: from the operator's models
 - `charts/*/README.md`, their tables of values: from the comments of each `values.yaml`, and from the models
 - `.env.example`: the service's variables, from its settings
@@ -31,6 +32,7 @@ CHARTS = Path("charts")
 CHART = CHARTS / "chatbot-operator"
 CHATBOT_CHART = CHARTS / "chatbot"
 SIMULATOR = Path("examples/simulator.yaml")
+FLUX = Path("deploy/flux/chatbots.yaml")
 DISTRIBUTIONS = (Path("operator"), Path("service"), Path("simulator"))
 CRD_FILE = "chatbotdeployments.chatbot.dev.yaml"
 
@@ -39,7 +41,6 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
     """Return what every generated file should hold, by its path below the root."""
     crd = render_crd()
     version = (root / "VERSION").read_text(encoding="utf-8").strip()
-    simulator = _substituted(root / SIMULATOR, r"^( +image: anthropic-simulator:).*$", version)
     return {
         Path("crds") / CRD_FILE: crd,
         CHART / "files" / CRD_FILE: crd,
@@ -52,7 +53,8 @@ def generated_files(root: Path = ROOT) -> dict[Path, str]:
         },
         **{CHARTS / path: content for path, content in chart_files(root / CHARTS).items()},
         RULES: render_rules((root / RULES).read_text(encoding="utf-8")),
-        SIMULATOR: simulator,
+        SIMULATOR: _substituted(root / SIMULATOR, r"^( +image: anthropic-simulator:).*$", version),
+        FLUX: _substituted(root / FLUX, r"^( +tag: v).*$", version),
         Path(".env.example"): render_env_example(),
         Path("deploy/k8s-deployment.yaml"): render_plain_manifest(version),
         Path("docs/resource.md"): render_resource_page(),

@@ -57,6 +57,7 @@ def test_the_chart_is_there_and_takes_the_values(tmp_path: Path) -> None:
 
     deployment = one(render(OPERATOR, f"--values={values}", release=RELEASE["releaseName"]), "Deployment")
 
+    assert EXAMPLE["GitRepository"]["spec"]["ref"]["tag"] == f"v{(ROOT / 'VERSION').read_text(encoding='utf-8').strip()}"
     assert RELEASE["chart"]["spec"]["chart"] == f"charts/{OPERATOR}"
     assert RELEASE["chart"]["spec"]["sourceRef"]["name"] == EXAMPLE["GitRepository"]["metadata"]["name"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].startswith(RELEASE["values"]["image"]["repository"])

@@ -138,8 +138,15 @@ def test_it_may_finish_its_answers_before_it_is_killed(running: Engine, checkout
     assert running.inspect(CHATBOT)["Config"]["StopTimeout"] == 5 + 300 + 5
 
 
-def test_settings_with_a_longer_drain_have_a_longer_time_to_end(running: Engine, checkout: Path) -> None:
-    config = yaml.safe_load(running.run("docker-compose", "config", cwd=checkout, STOP_GRACE_PERIOD="15m10s").stdout)
+@pytest.mark.parametrize("files", [(), ("-f", "deploy/docker-compose.prod.yml")], ids=["development", "production"])
+def test_settings_with_a_longer_drain_have_a_longer_time_to_end(
+    running: Engine, checkout: Path, tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    shutil.copytree(checkout, tmp_path, symlinks=True, dirs_exist_ok=True)
+    settings = re.sub(r"^STOP_GRACE_PERIOD=.*$", "STOP_GRACE_PERIOD=15m10s", (checkout / ".env").read_text(), flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(settings)
+
+    config = yaml.safe_load(running.run("docker-compose", *files, "config", cwd=tmp_path).stdout)
 
     assert config["services"]["chatbot"]["stop_grace_period"] == "15m10s"
 

@@ -104,10 +104,11 @@ def scaled_objects(control_plane_with_crd: ControlPlane) -> Iterator[None]:
 @pytest.mark.parametrize("example", ["hpa", "keda"])
 def test_accepts_the_autoscaler_of_the_example(dry_run: DryRun, example: str) -> None:
     autoscaler = list(yaml.safe_load_all((EXAMPLES_FOLDER / f"{example}.yaml").read_text(encoding="utf-8")))[1]
+    autoscaler["metadata"]["namespace"] = "default"
 
-    applied = dry_run.apply(autoscaler | {"metadata": autoscaler["metadata"] | {"namespace": "default"}})
-
-    assert _holds(applied["spec"], autoscaler["spec"])
+    assert _holds(dry_run.apply(autoscaler)["spec"], autoscaler["spec"])
+    with pytest.raises(RefusedError, match="sleeps"):
+        dry_run.apply(autoscaler | {"spec": autoscaler["spec"] | {"sleeps": True}})
 
 
 @pytest.mark.parametrize("spec", list(described_examples(ChatbotSpec)), ids=str)

@@ -80,7 +80,7 @@ def quota(team: Namespace, name: str, hard: str) -> Iterator[None]:
     """Limit the namespace, which is the whole module's, until the block ends; what is limited is counted when it begins."""
     team.kubectl("create", "quota", name, f"--hard={hard}")
     try:
-        wait_until(lambda: team.get("quota", name), lambda quota: quota and quota["status"].get("used"))
+        wait_until(lambda: team.get("quota", name), lambda found: found and found["status"].get("used"))
         yield
     finally:
         team.kubectl("delete", "quota", name)
@@ -118,7 +118,9 @@ def test_refusal_of_pods_by_pod_security_is_shown_in_the_words_of_the_api_server
 def test_refusal_of_pods_by_quota_is_shown_in_the_words_of_the_api_server(team: Namespace, bot: str) -> None:
     with quota(team, bot, "pods=0"):
         team.apply(bot, replicas=1)
-        refused = wait_until(lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused")
+        refused = wait_until(
+            lambda: team.condition(bot, "Reconciling"), lambda condition: condition and condition["reason"] == "PodsRefused"
+        )
 
     assert refused is not None
     assert refused["message"].startswith(f'Pods cannot be created: pods "{bot}-')

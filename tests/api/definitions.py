@@ -3,9 +3,10 @@
 import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
-from devcluster.binaries import TOOLS
+from devcluster.binaries import require_go
 from devcluster.controlplane import ControlPlane
 from tests.waiting import wait_until
 
@@ -19,11 +20,17 @@ def install(plane: ControlPlane, definition: str) -> None:
 
 
 def monitoring_definition(plural: str) -> str:
-    """Return the Prometheus operator's own definition of one of its kinds, from its Go module, which go.sum pins."""
-    module = "github.com/prometheus-operator/prometheus-operator"
+    """Return the Prometheus operator's own definition of one of its kinds."""
+    return (_monitoring_module() / "example" / "prometheus-operator-crd" / f"monitoring.coreos.com_{plural}.yaml").read_text()
+
+
+@cache
+def _monitoring_module() -> Path:
+    """Return the folder of the Prometheus operator's Go module, which go.sum pins; Go fetches it when it is not there yet."""
+    require_go()
     done = subprocess.run(
-        ["go", "mod", "download", "-json", module],
-        cwd=TOOLS / "prometheus-operator",
+        ["go", "mod", "download", "-json", "github.com/prometheus-operator/prometheus-operator"],
+        cwd=Path(__file__).parent / "prometheus-operator",
         env=os.environ | {"GOWORK": "off"},
         capture_output=True,
         text=True,
@@ -31,8 +38,7 @@ def monitoring_definition(plural: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = Path(json.loads(done.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
-    return (folder / f"monitoring.coreos.com_{plural}.yaml").read_text()
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _conditions(plane: ControlPlane, definition: str) -> set[tuple[str, str]]:

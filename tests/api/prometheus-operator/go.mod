@@ -1,4 +1,4 @@
-module chatbot.dev/devcluster/tools/prometheus-operator
+module chatbot.dev/tests/api/prometheus-operator
 
 go 1.26.7
 

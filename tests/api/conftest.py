@@ -14,12 +14,11 @@ from chatbot_operator.cluster import Cluster, load_configuration
 from devcluster.controlplane import ControlPlane
 from devcluster.controlplane import control_plane as run_control_plane
 from tests.api import connections
-from tests.api.definitions import CRD, install
+from tests.api.definitions import CRD, install, monitoring_definition
 from tests.api.operator_process import Account, Namespace, OperatorProcess, Requests, grant, start_operator
 from tests.api.rights import misused_rights
 
 FOLDER = Path(__file__).parent
-POD_MONITORS = FOLDER / "crd" / "podmonitors.yaml"
 LONGEST_FIRST = (
     "api/test_reconcile",
     "api/test_watch",
@@ -55,10 +54,11 @@ def control_plane_with_crd(control_plane: ControlPlane) -> ControlPlane:
 
 @pytest.fixture(scope="module")
 def pod_monitors(control_plane_with_crd: ControlPlane) -> Iterator[None]:
-    """The kind PodMonitor, as the Prometheus operator would bring it, as far as the operator writes it."""
-    install(control_plane_with_crd, POD_MONITORS.read_text())
+    """The kind PodMonitor, as the Prometheus operator brings it."""
+    definition = monitoring_definition("podmonitors")
+    install(control_plane_with_crd, definition)
     yield
-    control_plane_with_crd.kubectl("delete", f"--filename={POD_MONITORS}")
+    control_plane_with_crd.kubectl("delete", "--filename=-", input=definition)
 
 
 @pytest.fixture

@@ -168,14 +168,17 @@ def test_a_service_is_profiled_and_traced_under_load_without_harm(debugged: Serv
         while not ended.is_set():
             statuses.add(debugged.chat(stream=True).status)
 
-    thread = threading.Thread(target=load)
-    thread.start()
+    callers = [threading.Thread(target=load) for _ in range(8)]
+    for caller in callers:
+        caller.start()
     try:
-        _, profile = get(debugged, "/debug/profile?seconds=1&format=collapsed")
+        debugged.wait_until(lambda: bool(statuses), seconds=10)
+        _, profile = get(debugged, "/debug/profile?seconds=2&format=collapsed")
         _, heap = get(debugged, "/debug/heap?seconds=0.5")
     finally:
         ended.set()
-        thread.join()
+        for caller in callers:
+            caller.join()
 
     assert statuses == {200}
     assert "chat:Chat._stream" in profile

@@ -109,12 +109,13 @@ def _session_simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def simulator(_session_simulator: Simulator) -> Simulator:
-    """The session's simulator with no fault set, no request open and every count at zero."""
+def simulator(_session_simulator: Simulator) -> Iterator[Simulator]:
+    """The session's simulator with no fault set, no request open and every count at zero; it is left without a fault, too."""
     _session_simulator.behave()
     _session_simulator.wait_until(lambda counts: counts["open"] == 0)
     _session_simulator.forget()
-    return _session_simulator
+    yield _session_simulator
+    _session_simulator.behave()
 
 
 @pytest.fixture
